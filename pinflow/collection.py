@@ -1,0 +1,155 @@
+"""What a user declares: one YAML file a collection, validated key by key.
+
+An error names the file, the key and the nearest known one. A bad file is skipped and reported, and
+never stops the other collections.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from pinflow.errors import CollectionError, LabelError
+from pinflow.labels import slug
+
+NAME = re.compile(r"^[a-z][a-z0-9_]*$")
+Kind = Literal["pinterest", "wga", "openverse", "feed", "folder"]
+Positives = Literal["related", "label", "attributes", "captions", "augmentation", "clusters"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(_Strict):
+    """Where a collection's pins come from."""
+
+    kind: Kind
+    path: str | None = Field(None, description="folder: directory or URL; feed, wga: file or URL")
+    base_url: str | None = Field(None, description="another server than the source's own")
+    accept_terms: bool = Field(False, description="you have read the site's terms")
+    label_by: str | None = Field(None, description="the column whose values are labels")
+    columns: dict[str, str] = Field(default_factory=dict, description="our name: your column name")
+    licences: list[str] = Field(default_factory=list, description="openverse: licences to keep")
+    per_label: int = Field(1000, ge=1, le=100_000, description="pins a label at most")
+    related: bool = Field(True, description="ask the site for related pins")
+
+    @model_validator(mode="after")
+    def _path_where_needed(self) -> Source:
+        if self.kind in ("feed", "folder") and not self.path:
+            raise ValueError(f"`path` is needed by source kind {self.kind!r}: a file, directory or URL")
+        return self
+
+
+class EncoderRecipe(_Strict):
+    """How the collection's encoder is tuned."""
+
+    trunk: str = Field("tf_efficientnet_lite0", description="any timm or open_clip name")
+    tune: Literal["head", "full", "none"] = "head"
+    positives: list[Positives] = Field(default_factory=lambda: ["related", "label"])
+    match: Literal["any", "all"] = "all"
+    loss: str = "auto"
+    grayscale: bool = False
+
+
+class Collection(_Strict):
+    """A named set of labels with one source and one recipe."""
+
+    name: str
+    description: str = ""
+    source: Source
+    labels: list[str] | Literal["all"]
+    attributes: list[str] = Field(default_factory=list, description='columns that also mean "alike"')
+    group_by: list[str] = Field(default_factory=list, description="columns that must not straddle a split")
+    encoder: EncoderRecipe = Field(default_factory=EncoderRecipe)
+    rescrape: str = Field("0 3 * * *", description="cron line of the nightly rescrape")
+
+    @field_validator("name")
+    @classmethod
+    def _name(cls, name: str) -> str:
+        if not NAME.match(name):
+            raise ValueError("the file's name must be lower-case letters, digits and _, starting with a letter")
+        return name
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _labels(cls, labels: Any) -> Any:
+        if isinstance(labels, list):
+            for label in labels:
+                try:
+                    slug(str(label))
+                except LabelError as error:
+                    raise ValueError(str(error)) from error
+            return [str(label) for label in labels]
+        return labels
+
+    @field_validator("rescrape")
+    @classmethod
+    def _cron(cls, cron: str) -> str:
+        if len(cron.split()) != 5:
+            raise ValueError('expected a cron line of five fields, e.g. "0 3 * * *"')
+        return cron
+
+    @model_validator(mode="after")
+    def _all_where_known(self) -> Collection:
+        if self.labels == "all" and self.source.kind not in ("wga", "feed", "folder"):
+            raise ValueError(f"`labels: all` needs a source that lists its labels; {self.source.kind} does not")
+        return self
+
+
+@dataclass(frozen=True)
+class Collections:
+    """The collections of a folder, and the files that could not be read, each with its error."""
+
+    good: dict[str, Collection] = field(default_factory=dict)
+    bad: dict[str, str] = field(default_factory=dict)
+
+
+def load(folder: Path) -> Collections:
+    """Every `*.yaml` of the folder. A file with an error is reported in `.bad`, by file name."""
+    good: dict[str, Collection] = {}
+    bad: dict[str, str] = {}
+    for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
+        try:
+            good[path.stem] = read(path)
+        except CollectionError as error:
+            bad[path.name] = str(error)
+    return Collections(good, bad)
+
+
+def read(path: Path) -> Collection:
+    """One collection file. Raises `CollectionError`."""
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise CollectionError(f"{path}: cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise CollectionError(f"{path}: expected keys such as `source:` and `labels:`")
+    try:
+        return Collection(name=path.stem, **content)
+    except TypeError as error:
+        raise CollectionError(f"{path}: {error}") from error
+    except ValidationError as error:
+        raise CollectionError("; ".join(f"{path}: {_explain(e)}" for e in error.errors())) from error
+
+
+def _explain(error: Any) -> str:
+    where = [str(part) for part in error["loc"]]
+    key = ".".join(where) or "file"
+    if error["type"] != "extra_forbidden":
+        return f"`{key}`: {error['msg'].removeprefix('Value error, ')}"
+    model: type[BaseModel] = {"source": Source, "encoder": EncoderRecipe}.get(where[0], Collection)
+    known = [name for name in model.model_fields if name != "name"]
+    near = difflib.get_close_matches(where[-1], known, 1)
+    hint = f"; did you mean `{near[0]}`?" if near else f"; known keys: {', '.join(known)}"
+    return f"unknown key `{key}`{hint}"
+
+
+KINDS: tuple[str, ...] = get_args(Kind)

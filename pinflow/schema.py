@@ -1,0 +1,186 @@
+"""The columns, types and units of every table that pinflow writes, once.
+
+Checks, Dagster's column metadata and the rooms all read them from here. A table is a `pyarrow.Table`
+with exactly these columns in this order; what a column means stands in its field metadata.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+SPLITS = ("train", "val", "test", "held_out")
+FOLDS = 5
+REJECT_REASONS = (
+    "not_fetched",  # the site listed the pin but did not give the picture
+    "not_a_picture",
+    "truncated",
+    "corrupt",
+    "too_small",
+    "bomb",
+    "exact_duplicate",
+    "near_duplicate",
+    "tombstone",
+)
+
+
+def _field(name: str, kind: pa.DataType, means: str, nullable: bool = False) -> pa.Field:
+    return pa.field(name, kind, nullable=nullable, metadata={"description": means})
+
+
+def vector(width: int) -> pa.DataType:
+    """The type of a column of float32 vectors, `width` numbers a row."""
+    return pa.list_(pa.float32(), width)
+
+
+TEXT = pa.string()
+TEXTS = pa.list_(pa.string())
+ATTRIBUTES = pa.map_(pa.string(), pa.string())
+
+# What a person knows about a pin. It travels from the site to the search result unchanged.
+_DESCRIPTION = [
+    _field("page_url", TEXT, "the page that shows the pin", nullable=True),
+    _field("picture_url", TEXT, "where the picture's bytes came from", nullable=True),
+    _field("title", TEXT, "title as the site gives it", nullable=True),
+    _field("caption", TEXT, "description or alternative text", nullable=True),
+    _field("price", pa.float64(), "price in `currency`", nullable=True),
+    _field("currency", TEXT, "ISO 4217 code", nullable=True),
+    _field("creator", TEXT, "who made or pinned it", nullable=True),
+    _field("licence", TEXT, "licence as the site gives it", nullable=True),
+    _field("attributes", ATTRIBUTES, "further columns of the source, by name"),
+    _field("related", TEXTS, "ids of the pins that the site recommends beside this one"),
+]
+
+PINS = pa.schema(
+    [
+        _field("id", TEXT, "the source's own id, an opaque string"),
+        *_DESCRIPTION,
+        _field("sha256", TEXT, "digest of the picture's bytes; null where they did not come", nullable=True),
+        _field("bytes", pa.int64(), "size of the picture in bytes", nullable=True),
+        _field("error", TEXT, "why the picture did not come", nullable=True),
+        _field("origin_keys", TEXTS, "identities given by the site: aggregated pin, signature, link"),
+        _field("fetched_at", pa.timestamp("s", tz="UTC"), "when the bytes were fetched", nullable=True),
+    ]
+)
+
+PICTURES = pa.schema(
+    [
+        _field("id", TEXT, "pin id"),
+        *_DESCRIPTION,
+        _field("sha256", TEXT, "digest of the original bytes"),
+        _field("width", pa.int32(), "pixels, after EXIF orientation"),
+        _field("height", pa.int32(), "pixels, after EXIF orientation"),
+        _field("phash", pa.uint64(), "64-bit perceptual hash"),
+        _field("origin_keys", TEXTS, "identities given by the site"),
+        _field("duplicates", TEXTS, "ids of the near-duplicates that this picture stands for"),
+        _field("fetched_at", pa.timestamp("s", tz="UTC"), "when the bytes were fetched", nullable=True),
+    ]
+)
+
+REJECTS = pa.schema(
+    [
+        _field("id", TEXT, "pin id"),
+        _field("sha256", TEXT, "digest of the original bytes", nullable=True),
+        _field("reason", TEXT, "one of " + ", ".join(REJECT_REASONS)),
+        _field("detail", TEXT, "what was found, for a person"),
+        _field("duplicate_of", TEXT, "pin id of the picture kept instead", nullable=True),
+    ]
+)
+
+# A shard holds the curated derivative: sRGB, upright, no metadata, longest side at most 256 px.
+SHARD = pa.schema(
+    [
+        _field("id", TEXT, "pin id"),
+        _field("sha256", TEXT, "digest of the original bytes"),
+        _field("jpeg", pa.binary(), "JPEG, longest side <= 256 px"),
+    ]
+)
+
+THUMBNAILS = pa.schema(
+    [
+        _field("id", TEXT, "pin id"),
+        _field("webp", pa.binary(), "WebP, longest side <= 128 px"),
+    ]
+)
+
+SPLIT_ROWS = pa.schema(
+    [
+        _field("id", TEXT, "pin id"),
+        _field("label", TEXT, "slug of the label"),
+        _field("sha256", TEXT, "digest of the original bytes"),
+        _field("phash", pa.uint64(), "64-bit perceptual hash"),
+        _field("group", TEXT, "pictures of one group never straddle a split"),
+        _field("keys", TEXTS, "identities that tie the picture to its group, here and under other labels"),
+        _field("split", TEXT, "one of " + ", ".join(SPLITS)),
+        _field("fold", pa.int8(), f"cross-validation fold, 0..{FOLDS - 1}, by group"),
+        _field("attributes", ATTRIBUTES, "further columns of the source, by name"),
+        _field("related", TEXTS, "ids of related pins"),
+    ]
+)
+
+
+def features(width: int) -> pa.Schema:
+    """Trunk vectors, float32, not normalised; which trunk stands in the manifest."""
+    return pa.schema(
+        [
+            _field("id", TEXT, "pin id"),
+            _field("sha256", TEXT, "digest of the original bytes"),
+            _field("vector", vector(width), "trunk output, pooled"),
+        ]
+    )
+
+
+def embeddings(shared: int, local: int) -> pa.Schema:
+    """Encoder outputs, float32, L2-normalised: a row per picture and encoder digest."""
+    return pa.schema(
+        [
+            _field("id", TEXT, "pin id"),
+            _field("encoder", TEXT, "digest of the encoder that made `shared`"),
+            _field("label_encoder", TEXT, "digest of the label encoder that made `local`"),
+            _field("shared", vector(shared), "unit vector in the collection's space"),
+            _field("local", vector(local), "unit vector in the label's own space"),
+        ]
+    )
+
+
+def atlas(dimensions: tuple[int, ...] = (2, 3)) -> pa.Schema:
+    """Where each picture stands on the map, and its cluster."""
+    axes = [f"{axis}{d}" for d in dimensions for axis in "xyz"[:d]]
+    return pa.schema(
+        [
+            _field("id", TEXT, "pin id"),
+            _field("label", TEXT, "slug of the label"),
+            *[_field(axis, pa.float32(), "map coordinate, no unit") for axis in axes],
+            _field("cluster", pa.int32(), "HDBSCAN cluster, -1 for none"),
+        ]
+    )
+
+
+def empty(schema: pa.Schema) -> pa.Table:
+    """A table with no rows of that schema."""
+    return schema.empty_table()
+
+
+def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """`table` with exactly the columns of `schema`, in order and cast.
+
+    Raises `ValueError` naming the columns that are missing or cannot be cast.
+    """
+    missing = [name for name in schema.names if name not in table.column_names]
+    if missing:
+        raise ValueError(f"missing columns: {', '.join(missing)}")
+    return table.select(schema.names).cast(schema)
+
+
+def problems(table: pa.Table, schema: pa.Schema) -> list[str]:
+    """What keeps `table` from being a valid `schema` table: wrong columns, wrong types, nulls."""
+    found = [f"no column {name}" for name in schema.names if name not in table.column_names]
+    found += [f"unknown column {name}" for name in table.column_names if name not in schema.names]
+    for field in schema:
+        if field.name not in table.column_names:
+            continue
+        column = table.column(field.name)
+        if column.type != field.type:
+            found.append(f"{field.name} is {column.type}, not {field.type}")
+        elif not field.nullable and column.null_count:
+            found.append(f"{field.name} has {column.null_count} nulls")
+    return found

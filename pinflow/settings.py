@@ -1,0 +1,41 @@
+"""The environment, in one place: every `PINFLOW_*` variable and what it falls back to."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Read once by an entry point and handed down; rooms never look at the environment."""
+
+    model_config = SettingsConfigDict(env_prefix="PINFLOW_", frozen=True, env_ignore_empty=True)
+
+    home: Path = Field(Path(".pinflow"), description="everything local lives here")
+    storage: str | None = Field(None, description="any fsspec URL; default <home>/storage")
+    collections: Path = Field(Path("collections"), description="folder of collection files")
+    database_url: str | None = Field(None, description="default: SQLite under home")
+    api_token: str | None = Field(None, description="asked of HTTP callers when set")
+    device: str | None = Field(None, description="cpu, cuda, mps; default: best available")
+
+    @cached_property
+    def home_path(self) -> Path:
+        """`home`, absolute, so that a change of directory does not move it."""
+        return self.home.expanduser().absolute()
+
+    @cached_property
+    def storage_url(self) -> str:
+        """Where collections are stored: an absolute path or an fsspec URL."""
+        if self.storage is None:
+            return str(self.home_path / "storage")
+        return self.storage if "://" in self.storage else str(Path(self.storage).expanduser().absolute())
+
+    @cached_property
+    def dagster_home(self) -> Path:
+        """Where Dagster keeps runs, events and schedules: `DAGSTER_HOME` if set, else under home."""
+        given = os.environ.get("DAGSTER_HOME")
+        return Path(given).absolute() if given else self.home_path / "dagster"
