@@ -155,6 +155,20 @@ def atlas(dimensions: tuple[int, ...] = (2, 3)) -> pa.Schema:
     )
 
 
+# What a release knows about each picture; row i belongs to vector i of the gallery.
+RELEASE_PINS = pa.schema(
+    [
+        _field("id", TEXT, "pin id"),
+        _field("labels", TEXTS, "slugs of the labels it was found under"),
+        *_DESCRIPTION,
+        _field("sha256", TEXT, "digest of the original bytes"),
+        _field("width", pa.int32(), "pixels of the original"),
+        _field("height", pa.int32(), "pixels of the original"),
+        _field("fetched_at", pa.timestamp("s", tz="UTC"), "when the bytes were fetched", nullable=True),
+    ]
+)
+
+
 def empty(schema: pa.Schema) -> pa.Table:
     """A table with no rows of that schema."""
     return schema.empty_table()
