@@ -51,7 +51,7 @@ class EncoderRecipe(_Strict):
 
     trunk: str = Field("tf_efficientnet_lite0", description="any timm or open_clip name")
     tune: Literal["head", "full", "none"] = "head"
-    positives: list[Positives] = Field(default_factory=lambda: ["related", "label"])
+    positives: list[Positives] = ["related", "label"]
     match: Literal["any", "all"] = "all"
     loss: str = "auto"
     grayscale: bool = False
@@ -66,14 +66,16 @@ class Collection(_Strict):
     labels: list[str] | Literal["all"]
     attributes: list[str] = Field(default_factory=list, description='columns that also mean "alike"')
     group_by: list[str] = Field(default_factory=list, description="columns that must not straddle a split")
-    encoder: EncoderRecipe = Field(default_factory=EncoderRecipe)
+    encoder: EncoderRecipe = EncoderRecipe(trunk="tf_efficientnet_lite0")
     rescrape: str = Field("0 3 * * *", description="cron line of the nightly rescrape")
 
     @field_validator("name")
     @classmethod
     def _name(cls, name: str) -> str:
         if not NAME.match(name):
-            raise ValueError("the file's name must be lower-case letters, digits and _, starting with a letter")
+            raise ValueError(
+                "the file's name must be lower-case letters, digits and _, starting with a letter"
+            )
         return name
 
     @field_validator("labels", mode="before")
@@ -98,7 +100,9 @@ class Collection(_Strict):
     @model_validator(mode="after")
     def _all_where_known(self) -> Collection:
         if self.labels == "all" and self.source.kind not in ("wga", "feed", "folder"):
-            raise ValueError(f"`labels: all` needs a source that lists its labels; {self.source.kind} does not")
+            raise ValueError(
+                f"`labels: all` needs a source that lists its labels; {self.source.kind} does not"
+            )
         return self
 
 
@@ -145,7 +149,8 @@ def _explain(error: Any) -> str:
     key = ".".join(where) or "file"
     if error["type"] != "extra_forbidden":
         return f"`{key}`: {error['msg'].removeprefix('Value error, ')}"
-    model: type[BaseModel] = {"source": Source, "encoder": EncoderRecipe}.get(where[0], Collection)
+    sections: dict[str, type[BaseModel]] = {"source": Source, "encoder": EncoderRecipe}
+    model = sections.get(where[0], Collection)
     known = [name for name in model.model_fields if name != "name"]
     near = difflib.get_close_matches(where[-1], known, 1)
     hint = f"; did you mean `{near[0]}`?" if near else f"; known keys: {', '.join(known)}"

@@ -6,6 +6,8 @@ with exactly these columns in this order; what a column means stands in its fiel
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 SPLITS = ("train", "val", "test", "held_out")
@@ -58,7 +60,7 @@ PINS = pa.schema(
         _field("bytes", pa.int64(), "size of the picture in bytes", nullable=True),
         _field("error", TEXT, "why the picture did not come", nullable=True),
         _field("origin_keys", TEXTS, "identities given by the site: aggregated pin, signature, link"),
-        _field("fetched_at", pa.timestamp("s", tz="UTC"), "when the bytes were fetched", nullable=True),
+        _field("fetched_at", pa.timestamp("ms", tz="UTC"), "when the bytes were fetched", nullable=True),
     ]
 )
 
@@ -72,7 +74,7 @@ PICTURES = pa.schema(
         _field("phash", pa.uint64(), "64-bit perceptual hash"),
         _field("origin_keys", TEXTS, "identities given by the site"),
         _field("duplicates", TEXTS, "ids of the near-duplicates that this picture stands for"),
-        _field("fetched_at", pa.timestamp("s", tz="UTC"), "when the bytes were fetched", nullable=True),
+        _field("fetched_at", pa.timestamp("ms", tz="UTC"), "when the bytes were fetched", nullable=True),
     ]
 )
 
@@ -164,14 +166,37 @@ RELEASE_PINS = pa.schema(
         _field("sha256", TEXT, "digest of the original bytes"),
         _field("width", pa.int32(), "pixels of the original"),
         _field("height", pa.int32(), "pixels of the original"),
-        _field("fetched_at", pa.timestamp("s", tz="UTC"), "when the bytes were fetched", nullable=True),
+        _field("fetched_at", pa.timestamp("ms", tz="UTC"), "when the bytes were fetched", nullable=True),
     ]
 )
+
+
+def matrix(table: pa.Table, column: str) -> npt.NDArray[np.float32]:
+    """A column of vectors as an array (n, d) float32."""
+    width: int = table.schema.field(column).type.list_size
+    flat = table[column].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return np.asarray(flat, np.float32).reshape(table.num_rows, width)
+
+
+def vectors(array: npt.NDArray[np.float32]) -> pa.FixedSizeListArray:
+    """An array (n, d) float32 as a column of vectors."""
+    return pa.FixedSizeListArray.from_arrays(pa.array(array.ravel(), pa.float32()), array.shape[1])
 
 
 def empty(schema: pa.Schema) -> pa.Table:
     """A table with no rows of that schema."""
     return schema.empty_table()
+
+
+def neighbours(k: int) -> pa.Schema:
+    """The k nearest neighbours of each picture, best first."""
+    return pa.schema(
+        [
+            _field("id", TEXT, "pin id"),
+            _field("neighbours", pa.list_(pa.int32(), k), "rows of this very table, -1 for none"),
+            _field("similarities", vector(k), "cosine of each, 0 for none"),
+        ]
+    )
 
 
 def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -1,0 +1,108 @@
+"""`pinflow doctor`: what works here, what does not, and what to do about it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pinflow import releases
+from pinflow.collection import Collection, load
+from pinflow.commands.console import Console
+from pinflow.errors import PinflowError
+from pinflow.settings import Settings
+from pinflow.store import Store, open_store
+
+PROBE = b"pinflow doctor was here"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at. Not fine means that somebody should act; a note is only worth knowing."""
+
+    what: str
+    fine: bool
+    said: str
+
+
+def examine(settings: Settings) -> int:
+    """Print every finding. The exit code: 1 where something does not work."""
+    console = Console()
+    findings = [*_machine(settings), *_storage(settings), *_collections(settings)]
+    for finding in findings:
+        console.say(f"{'[green]ok  [/]' if finding.fine else '[red]FAIL[/]'} {finding.what}: {finding.said}")
+    return 0 if all(finding.fine for finding in findings) else 1
+
+
+def _machine(settings: Settings) -> Iterator[Finding]:
+    import torch
+
+    device = settings.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    name = torch.cuda.get_device_name() if device == "cuda" else f"{torch.get_num_threads()} threads"
+    yield Finding("device", True, f"{device} ({name}), torch {torch.__version__}")
+    s3 = importlib.util.find_spec("s3fs") is not None
+    wanted = (settings.storage or "").startswith("s3://")
+    yield Finding(
+        "S3 storage", s3 or not wanted, "installed" if s3 else "pip install 'pinflow[s3]' to use s3://"
+    )
+    yield _weights(settings)
+
+
+def _weights(settings: Settings) -> Finding:
+    from pinflow.learning.trunk import load_trunk
+
+    trunks = sorted({one.encoder.trunk for one in load(settings.collections).good.values()})
+    try:
+        for trunk in trunks:
+            load_trunk(trunk, device="cpu")
+    except PinflowError as error:
+        return Finding("weights", False, str(error))
+    return Finding("weights", True, ", ".join(trunks) or "no collection, none needed")
+
+
+def _storage(settings: Settings) -> Iterator[Finding]:
+    try:
+        store = open_store(settings.storage_url)
+        store.write(PROBE, ".doctor", "probe")
+        found = store.read(".doctor", "probe")
+        store.delete(".doctor", "probe")
+        yield Finding("storage", found == PROBE, f"{settings.storage_url} can be written and read")
+    except PinflowError as error:
+        yield Finding("storage", False, str(error))
+
+
+def _collections(settings: Settings) -> Iterator[Finding]:
+    found = load(settings.collections)
+    for name, error in found.bad.items():
+        yield Finding(f"collection file {name}", False, error)
+    if not found.good:
+        yield Finding("collections", False, f"none in {settings.collections}: add a YAML file (see README)")
+    store = open_store(settings.storage_url)
+    for collection in found.good.values():
+        try:
+            yield from _collection(store, collection)
+        except PinflowError as error:
+            yield Finding(f"collection {collection.name}", False, str(error))
+
+
+def _collection(store: Store, collection: Collection) -> Iterator[Finding]:
+    from pinflow.pipeline.planning import Snapshot
+    from pinflow.pipeline.stages import STAGES
+
+    snapshot = Snapshot(store, collection)
+    stale = {stage: len(due) for stage in STAGES if (due := snapshot.stale(stage))}
+    release = releases.current(store, collection.name)
+    said = f"{len(snapshot.labels)} labels, release {release or 'none yet'}"
+    said += (
+        "; stale: " + ", ".join(f"{stage} {count}" for stage, count in stale.items())
+        if stale
+        else "; up to date"
+    )
+    yield Finding(f"collection {collection.name}", True, said)
+    for slug, manifest in snapshot.manifests("pins").items():
+        if manifest.reason:
+            yield Finding(f"label {collection.name}/{slug}", False, f"incomplete: {manifest.reason}")
+    for name, data in store.documents(collection.name, "rejected_labels").items():
+        for line in json.loads(data):
+            yield Finding(f"label list {collection.name}/{name.removesuffix('.json')}", False, line)

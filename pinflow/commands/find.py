@@ -1,0 +1,53 @@
+"""`pinflow search`: the released collection searched without a server, with the server's own answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pinflow.errors import SearchError
+from pinflow.releases import LocalReleases
+from pinflow.settings import Settings
+from pinflow.store import open_store
+
+
+def find(
+    settings: Settings,
+    collection: str,
+    *,
+    image: Path | None = None,
+    text: str | None = None,
+    url: str | None = None,
+    label: str | None = None,
+    limit: int = 10,
+    price_max: float | None = None,
+) -> dict[str, Any]:
+    """The body that `POST /v1/collections/{c}/search` would answer. Raises `SearchError`."""
+    from pinflow.retrieval.query import Example, Filter, Query
+    from pinflow.retrieval.searcher import Searcher
+
+    positive = [
+        *([Example(image=image.read_bytes())] if image else []),
+        *([Example(text=text)] if text else []),
+        *([Example(url=url)] if url else []),
+    ]
+    if not positive:
+        raise SearchError("say what to search for: --image, --text or --url")
+    local = LocalReleases(open_store(settings.storage_url), settings.home_path / "cache" / "releases")
+    release = local.current(collection)
+    if release is None:
+        raise SearchError(f"{collection} has no release yet: pinflow run {collection}")
+    searcher = Searcher.open(local.fetch(collection, release))
+    query = Query(positive=positive, label=label, filter=Filter(price_max=price_max), limit=limit)
+    return searcher.search(query).model_dump(mode="json")
+
+
+def show(answer: dict[str, Any]) -> str:
+    """The results, a line each."""
+    return "\n".join(_line(result) for result in answer["results"]) or "nothing found"
+
+
+def _line(result: dict[str, Any]) -> str:
+    price = "" if result["price"] is None else f"  {result['price']:g} {result.get('currency') or ''}"
+    name = result["title"] or result["id"]
+    return f"{result['rank']:>3}  {result['score']:.3f}  {result['label']:<24} {name}{price}".rstrip()

@@ -1,0 +1,27 @@
+"""Where Dagster lives on this machine: every entry point prepares it before Dagster is imported."""
+
+from __future__ import annotations
+
+import os
+from importlib import resources
+from pathlib import Path
+
+from pinflow.settings import Settings
+
+
+def prepare(settings: Settings) -> Path:
+    """Set `DAGSTER_HOME` and put a `dagster.yaml` there if there is none. Returns the folder.
+
+    With `PINFLOW_DATABASE_URL` a new instance keeps its records in that Postgres.
+    """
+    home = settings.dagster_home
+    home.mkdir(parents=True, exist_ok=True)
+    os.environ["DAGSTER_HOME"] = str(home)
+    os.environ.setdefault("PINFLOW_HOME", str(settings.home_path))
+    target = home / "dagster.yaml"
+    if not target.exists():
+        text = resources.files("pinflow").joinpath("deploy/dagster.yaml").read_text(encoding="utf-8")
+        if (settings.database_url or "").startswith("postgres"):
+            text += "\nstorage:\n  postgres:\n    postgres_url:\n      env: PINFLOW_DATABASE_URL\n"
+        target.write_text(text, encoding="utf-8")
+    return home

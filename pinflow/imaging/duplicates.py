@@ -1,0 +1,65 @@
+"""Near-duplicates: one picture saved twice (resized, recompressed), never two pictures that look alike.
+
+A pair must pass two tests. The 64-bit pHash proposes, the 16 x 16 colour signature confirms:
+pHash alone sees no colour, and takes a glass of milk for a glass of oil.
+
+The thresholds were read off real pictures: 517 packshots of food and shop photos, most on white, and
+3,786 emoji, where one figure comes in six skin tones with equal pHash. Recompressing (JPEG quality 20
+and up, WebP 60), halving and brightening by 5% moved the photos by at most 8 bits and 13 levels;
+the nearest two different pictures that are within 8 bits of each other are 19 levels apart.
+A crop of 1% already moves most photos by 30 levels: crops are kept on purpose, for conservatism.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+HAMMING = 8  # bits of 64, at most
+LEVELS = 16  # of 255, the largest difference of any signature value
+_BLOCK = 64  # rows a step: 64 x 100,000 hashes are 50 MB
+
+
+def near_duplicates(
+    hashes: np.ndarray, signature: Callable[[int], np.ndarray | None], known: int = 0
+) -> np.ndarray:
+    """For each picture the row of the kept picture that it repeats, or -1 where it is kept itself.
+
+    `hashes`: (n,) uint64 in order of preference; the first `known` are kept without comparison.
+    `signature(row)`: (768,) uint8, or None where it cannot be had; asked only of proposed pairs.
+    A picture is compared with kept ones alone, so that chains of small changes do not collapse.
+    Returns (n,) int64. Exact; n * kept / 2 popcounts, 18 s for 100,000 different pictures,
+    0.5 s for 1,000 new ones among them.
+    """
+    count = len(hashes)
+    repeats = np.full(count, -1, np.int64)
+    kept = np.arange(known, dtype=np.int64)
+    for start in range(known, count, _BLOCK):
+        block = hashes[start : start + _BLOCK]
+        rows = np.arange(start, start + len(block))
+        # Every pair that may matter: the block against what is kept, then against itself.
+        others = np.concatenate([kept, rows])
+        distance = np.bitwise_count(block[:, None] ^ hashes[others][None, :])
+        lines, columns = np.nonzero(distance <= HAMMING)
+        earlier = others[columns] < rows[lines]
+        lines, columns = lines[earlier], columns[earlier]
+        for line in np.unique(lines):
+            near = columns[lines == line]
+            near = near[repeats[others[near]] < 0]
+            near = near[np.argsort(distance[line, near], kind="stable")]
+            repeats[rows[line]] = _confirmed(rows[line], others[near], signature)
+        kept = np.concatenate([kept, rows[repeats[rows] < 0]])
+    return repeats
+
+
+def _confirmed(row: int, candidates: np.ndarray, signature: Callable[[int], np.ndarray | None]) -> int:
+    """The first candidate whose signature is close to that of `row`, or -1."""
+    mine = signature(row)
+    if mine is None:
+        return -1
+    for candidate in candidates:
+        other = signature(int(candidate))
+        if other is not None and np.abs(mine.astype(np.int16) - other).max() <= LEVELS:
+            return int(candidate)
+    return -1

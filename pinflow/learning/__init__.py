@@ -1,0 +1,1 @@
+"""Learning: from curated pictures to vectors. Trunks, splits, heads, tuning, and the numbers on them."""

@@ -1,0 +1,156 @@
+"""Pictures to learn from and to measure with: features joined to split rows, by column.
+
+A picture is its bytes: found under two labels or as two pins, it is one row with both labels, so it
+is never its own negative and never its own neighbour.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pinflow.errors import PinflowError
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+_STRENGTH = ("held_out", "train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """n pictures, sorted by sha256. Arrays are parallel."""
+
+    vectors: Floats  # (n, w) trunk vectors
+    sha256: npt.NDArray[np.str_]
+    group: npt.NDArray[np.str_]
+    split: npt.NDArray[np.str_]
+    fold: Ints
+    label_names: tuple[str, ...]
+    labels: Ints  # (n, k) indices into label_names, -1 where a picture has fewer than k labels
+    related: Ints  # (p, 2) pairs of rows, each pair once, a < b
+
+    def __len__(self) -> int:
+        return len(self.sha256)
+
+    @cached_property
+    def primary(self) -> Ints:
+        """The first label of each picture."""
+        first: Ints = self.labels[:, 0] if len(self) else np.zeros(0, dtype=np.int64)
+        return first
+
+    def in_splits(self, *splits: str) -> Mask:
+        """Which pictures are in one of these splits."""
+        return np.isin(self.split, splits)
+
+    def in_labels(self, labels: Ints) -> Mask:
+        """Which pictures have one of these labels."""
+        found: Mask = np.isin(self.labels, labels).any(axis=1)
+        return found
+
+    def same_label(self, rows: Ints, others: Ints) -> Mask:
+        """bool (len(rows), len(others)): do they share a label?"""
+        same: Mask = np.zeros((len(rows), len(others)), dtype=bool)
+        for mine in self.labels[rows].T:
+            for theirs in self.labels[others].T:
+                same |= np.equal.outer(np.where(mine < 0, -2, mine), theirs)
+        return same
+
+    def are_related(self, rows: Ints, others: Ints) -> Mask:
+        """bool (len(rows), len(others)): does the site recommend one beside the other?"""
+        place = np.full(len(self), -1, dtype=np.int64)
+        place[others] = np.arange(len(others))
+        back = np.full(len(self), -1, dtype=np.int64)
+        back[rows] = np.arange(len(rows))
+        out = np.zeros((len(rows), len(others)), dtype=bool)
+        for a, b in ((self.related[:, 0], self.related[:, 1]), (self.related[:, 1], self.related[:, 0])):
+            inside = (back[a] >= 0) & (place[b] >= 0)
+            out[back[a[inside]], place[b[inside]]] = True
+        return out
+
+    def related_within(self, rows: Ints) -> Ints:
+        """The related pairs (p, 2) with both ends among `rows`."""
+        chosen = np.zeros(len(self), dtype=bool)
+        chosen[rows] = True
+        return self.related[chosen[self.related].all(axis=1)]
+
+
+def join(features: pa.Table, rows: pa.Table) -> Dataset:
+    """`schema.features` and resolved `schema.SPLIT_ROWS` as one data set.
+
+    Raises `PinflowError` if a row has no features.
+    """
+    place = _places(features)
+    ids, hashes, labels = (rows[name].to_pylist() for name in ("id", "sha256", "label"))
+    missing = sorted({i for i, h in zip(ids, hashes, strict=True) if (i, h) not in place})
+    if missing:
+        raise PinflowError(
+            f"{len(missing)} pictures have no features, e.g. {', '.join(missing[:3])}: "
+            "materialise the features of their labels first"
+        )
+    unique = sorted(set(hashes))
+    number = {sha256: i for i, sha256 in enumerate(unique)}
+    of = np.array([number[h] for h in hashes], dtype=np.int64)
+    n = len(unique)
+
+    source, strength = np.zeros(n, dtype=np.int64), np.full(n, -1)
+    group, fold = np.full(n, "", dtype=object), np.zeros(n, dtype=np.int64)
+    names = sorted(set(labels))
+    code = {name: i for i, name in enumerate(names)}
+    own: list[set[int]] = [set() for _ in unique]
+    row_columns = (rows[c].to_pylist() for c in ("split", "group", "fold"))
+    order = sorted(zip(ids, labels, hashes, of.tolist(), *row_columns, strict=True))
+    for id_, label, sha256, i, split, its_group, its_fold in order:
+        own[i].add(code[label])
+        if _STRENGTH.index(split) > strength[i]:
+            strength[i] = _STRENGTH.index(split)
+            source[i], group[i], fold[i] = place[id_, sha256], its_group, its_fold
+
+    width = max((len(o) for o in own), default=1)
+    table = np.full((n, width), -1, dtype=np.int64)
+    for i, its_labels in enumerate(own):
+        table[i, : len(its_labels)] = sorted(its_labels)
+    vectors = to_numpy(features["vector"])
+    return Dataset(
+        vectors=vectors[source] if n else vectors[:0],
+        sha256=np.array(unique, dtype=np.str_),
+        group=group.astype(np.str_),
+        split=np.array([_STRENGTH[s] for s in strength], dtype=np.str_),
+        fold=fold,
+        label_names=tuple(names),
+        labels=table,
+        related=_pairs(ids, of, rows),
+    )
+
+
+def to_numpy(column: pa.ChunkedArray) -> Floats:
+    """A column of fixed-size float32 vectors as (n, width), without a copy where it is one chunk."""
+    width = column.type.list_size
+    parts = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks]
+    flat = np.concatenate(parts) if len(parts) != 1 else parts[0]
+    return np.asarray(flat, dtype=np.float32).reshape(-1, width)
+
+
+def _places(features: pa.Table) -> dict[tuple[str, str], int]:
+    pairs = zip(features["id"].to_pylist(), features["sha256"].to_pylist(), strict=True)
+    return {pair: i for i, pair in enumerate(pairs)}
+
+
+def _pairs(ids: list[str], of: Ints, rows: pa.Table) -> Ints:
+    """Related pins as pairs of pictures; ids that are not here are ignored."""
+    where: dict[str, set[int]] = {}
+    for id_, i in zip(ids, of.tolist(), strict=True):
+        where.setdefault(id_, set()).add(i)
+    pairs = {
+        (min(i, j), max(i, j))
+        for i, near in zip(of.tolist(), rows["related"].to_pylist(), strict=True)
+        for other in near or ()
+        for j in where.get(other, ())
+        if i != j
+    }
+    return np.array(sorted(pairs), dtype=np.int64).reshape(-1, 2)

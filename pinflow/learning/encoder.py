@@ -1,0 +1,135 @@
+"""The collection's encoder: tune a candidate on all labels, promote it or keep what is served."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from pinflow.collection import EncoderRecipe
+from pinflow.errors import PinflowError
+from pinflow.learning.dataset import Dataset, Ints, Mask, join
+from pinflow.learning.evaluate import Estimate, Report, report_on
+from pinflow.learning.head import IDENTITY, Head
+from pinflow.learning.promotion import Promotion, decide, gain_on_known, gain_on_unseen, strongest, unseen_by
+from pinflow.learning.tune import Recipe, tune
+
+_TUNABLE = ("related", "label")
+
+
+@dataclass(frozen=True)
+class EncoderFit:
+    """What came of a fit. `served` is the candidate if it was promoted, else what was served before."""
+
+    candidate: Head
+    served: Head
+    promotion: Promotion
+    trained_on: tuple[str, ...]  # sha256 and groups the *served* head was tuned on, sorted
+    report: Report  # frozen, candidate, served on test
+    notes: tuple[str, ...] = ()  # what the recipe asks for and this fit did not do
+
+
+def fit_encoder(
+    features: pa.Table,
+    rows: pa.Table,
+    recipe: EncoderRecipe,
+    *,
+    served: Head | None,
+    trained_on: Collection[str] = (),
+    seed: int = 0,
+) -> EncoderFit:
+    """Tune a head on all labels of a collection and decide whether it is served.
+
+    `features`: `schema.features` of all labels; `rows`: their `schema.SPLIT_ROWS` after
+    `splits.resolve(..., trained_on=trained_on)`; `served`: the head in use on the *same* trunk, None if
+    there is none; `trained_on`: `EncoderFit.trained_on` of the fit that made it.
+
+    The candidate is tuned on train alone: val stays unseen, so that it can judge later candidates
+    and widen the gallery of the report. Test and held-out pictures are never learned from.
+    Raises `PinflowError` for a recipe that this version cannot follow.
+    """
+    settings, notes = _settings(recipe)
+    data = join(features, rows)
+    if served is not None and data.vectors.shape[1] and not served.fits(data.vectors.shape[1]):
+        notes.append("the served head was fitted to another trunk: compared with the frozen space instead")
+        served = None
+    if served is None or settings is None:
+        served, trained_on = IDENTITY, ()
+    if settings is None:
+        promotion = Promotion(False, "the collection says `tune: none`: the frozen space is served")
+        return _fit(data, IDENTITY, IDENTITY, promotion, (), notes, seed)
+
+    learned = training_rows(data)
+    judged = unseen_by(data, served, trained_on)
+    unseen = gain_on_unseen(data, served, settings, judged=judged, seed=seed)
+    candidate = tune(data, learned, settings, seed=seed).softened(strongest(unseen))
+    promotion = _judge(data, candidate, served, settings, judged, unseen, seed)
+    if promotion.promoted:
+        served, trained_on = candidate, {*data.sha256[learned].tolist(), *data.group[learned].tolist()}
+    return _fit(data, candidate, served, promotion, trained_on, notes, seed)
+
+
+def training_rows(data: Dataset) -> Ints:
+    """The pictures a head may be tuned on: train. Refuses data in which one of them is unseen elsewhere."""
+    learned = data.in_splits("train")
+    unseen = data.in_splits("val", "test")
+    if np.isin(data.group[learned], data.group[unseen]).any():
+        raise PinflowError("a group is in training and in val or test: resolve the splits first")
+    return np.flatnonzero(learned)
+
+
+def _judge(
+    data: Dataset,
+    candidate: Head,
+    served: Head,
+    settings: Recipe,
+    judged: Mask,
+    unseen: dict[float, Estimate],
+    seed: int,
+) -> Promotion:
+    if candidate.kind == "identity":
+        return Promotion(
+            False, "nothing to learn from: two labels with two training pictures each are needed"
+        )
+    if candidate.digest == served.digest:
+        return Promotion(False, "the candidate is what is served already")
+    strength = strongest(unseen)
+    known = gain_on_known(
+        data, served, settings, judged=judged, relevant=data.same_label, strength=strength, seed=seed
+    )
+    return decide(known, unseen.get(strength), strength)
+
+
+def _fit(
+    data: Dataset,
+    candidate: Head,
+    served: Head,
+    promotion: Promotion,
+    trained_on: Collection[str],
+    notes: list[str],
+    seed: int,
+) -> EncoderFit:
+    heads = {"frozen": IDENTITY, "candidate": candidate, "served": served}
+    measured = report_on(data, heads, seed=seed)
+    return EncoderFit(candidate, served, promotion, tuple(sorted(trained_on)), measured, tuple(notes))
+
+
+def _settings(recipe: EncoderRecipe) -> tuple[Recipe | None, list[str]]:
+    """The recipe in this room's terms (None: do not tune), and what of it is not followed."""
+    if recipe.tune == "none":
+        return None, []
+    if recipe.tune == "full":
+        raise PinflowError(
+            "`encoder.tune: full` (tuning the trunk itself) is not there yet: use `head` or `none`"
+        )
+    if recipe.loss not in ("auto", "supcon"):
+        raise PinflowError(f"`encoder.loss: {recipe.loss}` is not there yet: use `auto` or `supcon`")
+    if recipe.grayscale:
+        raise PinflowError("`encoder.grayscale: true` needs `tune: full`, which is not there yet")
+    wanted = set(recipe.positives)
+    if not wanted & set(_TUNABLE):
+        raise PinflowError(f"`encoder.positives` needs one of {', '.join(_TUNABLE)} for now")
+    notes = [f"positives `{name}` are not used yet" for name in sorted(wanted - set(_TUNABLE))]
+    return Recipe(by_label="label" in wanted, by_related="related" in wanted), notes

@@ -1,0 +1,168 @@
+"""Metrics: the one place where retrieval is measured. Numpy alone, exact search, intervals always.
+
+Measures: recall@k (a relevant picture among the k nearest), MAP@R (Musgrave et al. 2020, "A Metric
+Learning Reality Check", arXiv 2003.08505) with R counted for each query in the gallery it is asked
+of. Intervals: percentile bootstrap over queries (Efron 1979).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pinflow.learning.dataset import Dataset, Floats, Ints, Mask, join
+from pinflow.learning.head import Head
+
+METRICS = ("recall@1", "recall@5", "recall@10", "map@r")
+RESAMPLES = 2000
+LEVEL = 0.95
+# Similarities held at once: 64 MB of float32, whatever the size of the gallery.
+_CELLS = 16 * 1024 * 1024
+
+Values = npt.NDArray[np.float64]
+Relevance = Callable[[Ints, Ints], Mask]  # rows, other rows -> bool (len(rows), len(others))
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean with its 95% interval over `n` queries; all None where there was no query."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+
+@dataclass(frozen=True)
+class PerQuery:
+    """Metrics of each query that has something to find. Arrays are parallel."""
+
+    rows: Ints
+    values: dict[str, Values]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Every head on the same queries. `to_json` gives plain dicts."""
+
+    queries: int
+    gallery: int
+    overall: dict[str, dict[str, Estimate]]  # head -> metric -> estimate
+    labels: dict[str, dict[str, dict[str, Estimate]]]  # label -> head -> metric -> estimate
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as dicts, strings and numbers."""
+        return asdict(self)
+
+
+def report(features: pa.Table, rows: pa.Table, heads: Mapping[str, Head], *, seed: int = 0) -> Report:
+    """Test pictures ask, all pictures that training never saw (val and test) answer, label is relevance.
+
+    `features`: `schema.features`; `rows`: resolved `schema.SPLIT_ROWS`; `heads`: usually `frozen`,
+    `candidate`, `served`. A query never finds itself; one that nothing in the gallery matches does not count.
+    """
+    return report_on(join(features, rows), heads, seed=seed)
+
+
+def report_on(data: Dataset, heads: Mapping[str, Head], *, seed: int = 0) -> Report:
+    """`report` on joined data."""
+    queries = np.flatnonzero(data.in_splits("test"))
+    gallery = np.flatnonzero(data.in_splits("val", "test"))
+    scores = {
+        name: per_query(head.apply(data.vectors), queries, gallery, data.same_label)
+        for name, head in heads.items()
+    }
+    asked = next(iter(scores.values())).rows if scores else queries[:0]
+    labels = {}
+    for code, label in enumerate(data.label_names):
+        mine = (data.labels[asked] == code).any(axis=1)
+        if mine.any():
+            labels[label] = {name: _estimates(score, mine, seed) for name, score in scores.items()}
+    overall = {name: _estimates(score, np.ones(len(asked), bool), seed) for name, score in scores.items()}
+    return Report(len(asked), len(gallery), overall, labels)
+
+
+def per_query(vectors: Floats, queries: Ints, gallery: Ints, relevant: Relevance) -> PerQuery:
+    """Metrics of each query, by exact cosine search in chunks of bounded memory.
+
+    `vectors` (n, d) unit float32; `queries`, `gallery`: row numbers. A row is never its own neighbour.
+    Queries with nothing relevant in the gallery are left out.
+    """
+    kept: list[Ints] = [queries[:0]]
+    parts: dict[str, list[Values]] = {metric: [np.zeros(0)] for metric in METRICS}
+    step = max(1, _CELLS // max(1, len(gallery)))
+    answers = vectors[gallery]
+    for start in range(0, len(queries), step):
+        rows = queries[start : start + step]
+        itself = rows[:, None] == gallery[None, :]
+        match = relevant(rows, gallery) & ~itself
+        possible = match.sum(axis=1)
+        asked = possible > 0
+        if not asked.any():
+            continue
+        rows, itself, match, possible = rows[asked], itself[asked], match[asked], possible[asked]
+        similarity = vectors[rows] @ answers.T
+        similarity[itself] = -np.inf
+        hits = np.take_along_axis(match, _nearest(similarity, max(10, int(possible.max()))), axis=1)
+        kept.append(rows)
+        for metric, values in _measure(hits, possible).items():
+            parts[metric].append(values)
+    return PerQuery(np.concatenate(kept), {metric: np.concatenate(parts[metric]) for metric in METRICS})
+
+
+def bootstrap(values: Values, *, seed: int = 0) -> Estimate:
+    """The mean of `values` (n,) and its percentile interval over resampled queries."""
+    if not len(values):
+        return Estimate(None, None, None, 0)
+    low, high = np.quantile(_resampled(values, seed), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Estimate(float(values.mean()), float(low), float(high), len(values))
+
+
+def paired_gain(ours: Values, theirs: Values, *, seed: int = 0) -> Estimate:
+    """How much better `ours` is than `theirs`, query by query (n,), with its interval."""
+    if ours.shape != theirs.shape:
+        raise ValueError(f"not the same queries: {ours.shape} and {theirs.shape}")
+    return bootstrap(ours - theirs, seed=seed)
+
+
+def _nearest(similarity: Floats, count: int) -> Ints:
+    """Column numbers of the `count` most similar, best first, ties by column."""
+    count = min(count, similarity.shape[1])
+    best = np.argpartition(-similarity, count - 1, axis=1)[:, :count]
+    best.sort(axis=1)
+    order = np.argsort(-np.take_along_axis(similarity, best, axis=1), axis=1, kind="stable")
+    found: Ints = np.take_along_axis(best, order, axis=1)
+    return found
+
+
+def _measure(hits: Mask, possible: Ints) -> dict[str, Values]:
+    """`hits` (q, k) in order of similarity, `possible` (q,) relevant ones in the gallery."""
+    ranks = np.arange(1, hits.shape[1] + 1)
+    within = ranks[None, :] <= possible[:, None]
+    precision = np.cumsum(hits, axis=1) / ranks
+    values: dict[str, Values] = {
+        f"recall@{k}": hits[:, :k].any(axis=1).astype(np.float64) for k in (1, 5, 10)
+    }
+    average: Values = (precision * (hits & within)).sum(axis=1) / possible
+    return values | {"map@r": average}
+
+
+def _resampled(values: Values, seed: int) -> Values:
+    """`RESAMPLES` means of as many values drawn with replacement."""
+    rng = np.random.default_rng(seed)
+    n = len(values)
+    step = max(1, _CELLS // n)
+    means = [
+        values[rng.integers(n, size=(min(step, RESAMPLES - start), n))].mean(axis=1)
+        for start in range(0, RESAMPLES, step)
+    ]
+    return np.concatenate(means)
+
+
+def _estimates(score: PerQuery, mine: Mask, seed: int) -> dict[str, Estimate]:
+    return {metric: bootstrap(values[mine], seed=seed) for metric, values in score.values.items()}

@@ -1,0 +1,110 @@
+"""Heads: the small map from trunk vectors to the space that is searched. Pure numpy.
+
+Here belong applying, saving and naming a head. How one is fitted stands in `tune`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from pinflow.errors import CorruptError
+
+Kind = Literal["identity", "linear", "residual"]
+Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """`apply` maps trunk vectors to unit vectors.
+
+    ========== ============================== =====================================================
+    kind       weights                        the map, before L2 normalisation
+    ========== ============================== =====================================================
+    identity   none                           x: the frozen space
+    linear     `weight` (d, w)                weight @ x
+    residual   `directions` (k, w), `gains`   x, stretched by 1 + gains[i] along the orthonormal
+               (k,)                           directions[i]: nothing that the trunk knew is lost
+    ========== ============================== =====================================================
+    """
+
+    kind: Kind = "identity"
+    weights: dict[str, Array] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the kind and the weights; `identity` for the frozen space."""
+        if self.kind == "identity":
+            return "identity"
+        digest = hashlib.sha256(self.kind.encode())
+        for name, array in sorted(self.weights.items()):
+            digest.update(f"{name}:{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array, dtype="<f4").data)
+        return digest.hexdigest()
+
+    def fits(self, width: int) -> bool:
+        """Whether the head takes trunk vectors of that width."""
+        return all(array.shape[1] == width for array in self.weights.values() if array.ndim == 2)
+
+    def width(self, trunk_width: int) -> int:
+        """Numbers in a vector that comes out, given the numbers in one that goes in."""
+        return len(self.weights["weight"]) if self.kind == "linear" else trunk_width
+
+    def apply(self, vectors: Array) -> Array:
+        """float32 (n, w) -> float32 (n, d), rows of length 1 (a zero vector stays zero)."""
+        out: Array = np.asarray(vectors, dtype=np.float32)
+        if not self.fits(out.shape[1]):
+            raise ValueError(f"the head was fitted to another width than {out.shape[1]}")
+        if self.kind == "linear":
+            out = out @ self.weights["weight"].T
+        elif self.kind == "residual":
+            directions = self.weights["directions"]
+            out = out + ((out @ directions.T) * self.weights["gains"]) @ directions
+        norm = np.maximum(np.linalg.norm(out, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+        return (out / norm).astype(np.float32)
+
+    def softened(self, strength: float) -> Head:
+        """A residual head that goes only part of the way: 0 is the frozen space, 1 the head itself.
+
+        What the directions add to a similarity is multiplied by `strength` squared.
+        """
+        if self.kind != "residual" or strength == 1:
+            return self
+        added = ((1 + self.weights["gains"]) ** 2 - 1) * strength**2
+        gains = (np.sqrt(1 + added) - 1).astype(np.float32)
+        return Head("residual", {"directions": self.weights["directions"], "gains": gains})
+
+    def to_bytes(self) -> bytes:
+        """safetensors with the kind as JSON metadata."""
+        from safetensors.numpy import save
+
+        # safetensors wants at least the header; an identity has no tensor to carry.
+        data: bytes = save(dict(self.weights), metadata={"pinflow.head": json.dumps({"kind": self.kind})})
+        return data
+
+    @staticmethod
+    def from_bytes(data: bytes) -> Head:
+        """The head that `to_bytes` wrote. Raises `CorruptError`."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+
+        try:
+            weights = load(data)
+            size = int.from_bytes(data[:8], "little")
+            kind = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["pinflow.head"])["kind"]
+        except (SafetensorError, ValueError, KeyError, TypeError) as error:
+            raise CorruptError(f"not a head: {error}; fit the encoder again") from error
+        expected = {"identity": set(), "linear": {"weight"}, "residual": {"directions", "gains"}}
+        if expected.get(kind) != set(weights):
+            raise CorruptError(
+                f"a head of kind {kind!r} with weights {sorted(weights)}: fit the encoder again"
+            )
+        return Head(kind, {name: np.asarray(array, dtype=np.float32) for name, array in weights.items()})
+
+
+IDENTITY = Head()

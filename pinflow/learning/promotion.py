@@ -1,0 +1,138 @@
+"""The one rule by which a tuned head comes into use.
+
+A candidate is promoted if, on a paired bootstrap over queries, the lower 95% bound of its gain in
+MAP@R over what is served is above zero on unseen pictures of known labels, and (with 8 labels or more)
+label-fold cross-validation shows no significant loss on unseen labels.
+
+The pictures are those of train and val, each scored by a head that was tuned without its fold (or
+without its label): test takes no part in the decision. A served head is only compared on pictures
+that it was not tuned on itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+
+from pinflow import schema
+from pinflow.learning.dataset import Dataset, Ints, Mask
+from pinflow.learning.evaluate import Estimate, Relevance, Values, bootstrap, per_query
+from pinflow.learning.head import Head
+from pinflow.learning.tune import Recipe, tune
+
+MIN_LABELS = 8  # below, too few labels are left to learn from when some are put aside
+# How far a head may go from the frozen space. Unseen labels choose, known ones then judge that choice
+# alone, so the gain on them is not the best of several tries.
+STRENGTHS = (1.0, 0.75, 0.5, 0.25)
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """The decision, with the gain in MAP@R over the served head and its 95% interval."""
+
+    promoted: bool
+    reason: str
+    gain: float | None = None
+    low: float | None = None
+    high: float | None = None
+    queries: int = 0
+    unseen_labels: Estimate | None = None  # the gain on labels that the head was not tuned on
+    strength: float = 1.0  # of the candidate, see `STRENGTHS`
+
+
+def decide(known: Estimate, unseen: Estimate | None = None, strength: float = 1.0) -> Promotion:
+    """The rule. `known`: gain on known labels; `unseen`: on unseen ones, None where there are too few."""
+
+    def verdict(promoted: bool, reason: str) -> Promotion:
+        return Promotion(promoted, reason, known.value, known.low, known.high, known.n, unseen, strength)
+
+    if known.value is None or known.low is None or known.high is None:
+        return verdict(False, "no query to measure with: more pictures are needed")
+    gain = f"{known.value:+.3f} [{known.low:+.3f}, {known.high:+.3f}] MAP@R over {known.n} queries"
+    if known.low <= 0:
+        return verdict(False, f"no sure gain on unseen pictures: {gain}")
+    if unseen is not None and unseen.high is not None and unseen.high < 0:
+        lost = f"{unseen.value:+.3f} [{unseen.low:+.3f}, {unseen.high:+.3f}]"
+        return verdict(False, f"gains on known labels ({gain}) but loses on unseen ones ({lost})")
+    return verdict(True, f"gain on unseen pictures: {gain}")
+
+
+def unseen_by(data: Dataset, served: Head, trained_on: Collection[str]) -> Mask:
+    """Pictures of train and val on which the served head may be judged.
+
+    All of them for the identity; else those whose sha256 and group are not in `trained_on`; and if that
+    is not known, only val, which no encoder is ever tuned on.
+    """
+    if served.kind == "identity":
+        return data.in_splits("train", "val")
+    if not trained_on:
+        return data.in_splits("val")
+    seen = list(trained_on)
+    known = np.isin(data.sha256, seen) | np.isin(data.group, seen)
+    return data.in_splits("train", "val") & ~known
+
+
+def gain_on_known(
+    data: Dataset,
+    served: Head,
+    recipe: Recipe,
+    *,
+    judged: Mask,
+    relevant: Relevance,
+    strength: float = 1.0,
+    folds: int = schema.FOLDS,
+    seed: int = 0,
+) -> Estimate:
+    """Out-of-fold gain: each fold is asked and answers alone, by a head tuned on the other folds."""
+    usable = data.in_splits("train", "val")
+    gains = [np.zeros(0)]
+    for fold in range(folds):
+        inside = data.fold % folds == fold
+        head = tune(data, np.flatnonzero(usable & ~inside), recipe, seed=seed).softened(strength)
+        gains.append(_gain(data, head, served, np.flatnonzero(judged & inside), relevant))
+    return bootstrap(np.concatenate(gains), seed=seed)
+
+
+def gain_on_unseen(
+    data: Dataset, served: Head, recipe: Recipe, *, judged: Mask, seed: int = 0
+) -> dict[float, Estimate]:
+    """For each of `STRENGTHS` the gain on labels that were put aside, a few at a time.
+
+    Empty with fewer than `MIN_LABELS` labels.
+    """
+    usable = data.in_splits("train", "val")
+    present = np.unique(data.labels[usable])
+    present = present[present >= 0]
+    if len(present) < MIN_LABELS:
+        return {}
+    # By the names' hashes, so that neighbours in the alphabet do not share a fold.
+    shuffled = sorted(present, key=lambda one: hashlib.sha256(data.label_names[one].encode()).hexdigest())
+    folds = min(schema.FOLDS, len(present) // 2)
+    gains: dict[float, list[Values]] = {strength: [np.zeros(0)] for strength in STRENGTHS}
+    for fold in range(folds):
+        aside = data.in_labels(np.array(shuffled[fold::folds]))
+        # A group may span labels: what is asked must not have been learned under another one.
+        learned = usable & ~aside & ~np.isin(data.group, data.group[aside])
+        head = tune(data, np.flatnonzero(learned), recipe, seed=seed)
+        asked = np.flatnonzero(judged & aside)
+        for strength, found in gains.items():
+            found.append(_gain(data, head.softened(strength), served, asked, data.same_label))
+    return {strength: bootstrap(np.concatenate(found), seed=seed) for strength, found in gains.items()}
+
+
+def strongest(unseen: dict[float, Estimate]) -> float:
+    """The strongest head without a significant loss on unseen labels; the weakest if each loses."""
+    fine = [strength for strength, gain in unseen.items() if gain.high is None or gain.high >= 0]
+    return max(fine) if fine else min(unseen, default=1.0)
+
+
+def _gain(data: Dataset, head: Head, served: Head, asked: Ints, relevant: Relevance) -> Values:
+    """The gain in MAP@R of each query, `asked` being queries and gallery."""
+    ours, theirs = (
+        per_query(one.apply(data.vectors), asked, asked, relevant).values["map@r"] for one in (head, served)
+    )
+    gain: Values = ours - theirs
+    return gain

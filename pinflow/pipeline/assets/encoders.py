@@ -1,0 +1,127 @@
+"""The encoders: one over all labels (phase B), one inside each label (phase C)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from pinflow.errors import PinflowError
+from pinflow.pipeline.partition import Partition
+from pinflow.pipeline.resources import House
+from pinflow.store import File, Manifest
+
+if TYPE_CHECKING:
+    from pinflow.learning.head import Head
+
+SEED = 0
+
+
+def read_head(part: Partition, manifest: Manifest, name: str) -> Head:
+    """One of an encoder's heads: `served`, `candidate` or `previous`."""
+    from pinflow.learning.head import Head
+
+    return Head.from_bytes(part.store.file(manifest, f"{name}.safetensors"))
+
+
+def one_trunk(features: dict[str, Manifest]) -> str:
+    """The trunk that made all features. Raises `PinflowError` where labels disagree."""
+    trunks = {manifest.facts["trunk"] for manifest in features.values() if manifest.facts["trunk"]}
+    if len(trunks) > 1:
+        raise PinflowError(
+            f"features of {len(trunks)} trunks stand side by side: materialise `features` of all labels"
+        )
+    return next(iter(trunks), "")
+
+
+def make_encoder(part: Partition, _: House) -> Manifest:
+    """Tune a candidate on all labels that are there; serve it only if the evidence says so."""
+    from pinflow.learning.encoder import fit_encoder
+    from pinflow.learning.report import plot
+    from pinflow.learning.splits import resolve
+
+    splits, features = part.read_all("splits"), part.read_all("features")
+    labels = sorted(set(splits) & set(features))
+    old = part.previous if part.previous and part.previous.facts.get("trunk") == one_trunk(features) else None
+    keys = part.table(old, "trained_on.parquet") if old else None
+    trained = keys["key"].to_pylist() if keys else []
+    by_served = keys.filter(keys["served"])["key"].to_pylist() if keys else []
+    rows = resolve([part.table(splits[label]) for label in labels], trained_on=trained)
+    with part.timed("fit_encoder"):
+        fit = fit_encoder(
+            together(part, {label: features[label] for label in labels}),
+            rows,
+            part.collection.encoder,
+            served=read_head(part, old, "served") if old else None,
+            trained_on=by_served,
+            seed=SEED,
+        )
+    heads = {"served": fit.served, "candidate": fit.candidate}
+    if old and old.facts["served"] != fit.served.digest:
+        heads["previous"] = read_head(part, old, "served")
+    elif old and "previous.safetensors" in old.files:
+        heads["previous"] = read_head(part, old, "previous")
+    digests = {name: head.digest for name, head in heads.items()}
+    report = {**fit.report.to_json(), "promotion": asdict(fit.promotion), "notes": list(fit.notes)}
+    return part.draft(
+        {
+            **{f"{name}.safetensors": part.put(head.to_bytes()) for name, head in heads.items()},
+            "rows.parquet": part.put_table(rows),
+            "trained_on.parquet": part.put_table(_trained_on(rows, trained, fit.trained_on)),
+            "fit.json": _json(part, report),
+        },
+        facts={
+            **digests,
+            "kind": fit.served.kind,
+            "trunk": one_trunk(features),
+            "promoted": fit.promotion.promoted,
+            "why": fit.promotion.reason,
+            "rows": {label: features[label].rows for label in labels},
+        },
+        identity=[digests["served"], digests.get("previous")],
+        preview=plot(report),
+    )
+
+
+def together(part: Partition, features: dict[str, Manifest]) -> pa.Table:
+    """The features of all labels as one table; an empty one only where every label is."""
+    tables = [part.table(manifest) for manifest in features.values()]
+    return pa.concat_tables([table for table in tables if table.num_rows] or tables[:1])
+
+
+def _trained_on(rows: pa.Table, before: Iterable[str], by_served: Iterable[str]) -> pa.Table:
+    """sha256 and group of every picture that any head of this collection was ever tuned on, and whether
+    the served one was: neither may ever count as unseen again."""
+    learned = rows.filter(pa.compute.equal(rows["split"], "train"))
+    served = set(by_served)
+    keys = sorted({*before, *served, *learned["sha256"].to_pylist(), *learned["group"].to_pylist()})
+    return pa.table(
+        {"key": pa.array(keys, pa.string()), "served": pa.array([key in served for key in keys], pa.bool_())}
+    )
+
+
+def make_label_encoder(part: Partition, _: House) -> Manifest:
+    """Tune a head inside the label on its related pins, by the same rule; else identity, and why."""
+    from pinflow.learning.label_encoder import fit_label_encoder
+    from pinflow.learning.splits import resolve
+
+    features, rows = part.table(part.read("features")), resolve([part.table(part.read("splits"))])
+    with part.timed("fit_label_encoder"):
+        fit = fit_label_encoder(features, rows, seed=SEED)
+    report = {"promotion": asdict(fit.promotion), "test": asdict(fit.test) if fit.test else None}
+    return part.draft(
+        {"served.safetensors": part.put(fit.served.to_bytes()), "fit.json": _json(part, report)},
+        facts={
+            "served": fit.served.digest,
+            "kind": fit.served.kind,
+            "promoted": fit.promotion.promoted,
+            "why": fit.promotion.reason,
+        },
+    )
+
+
+def _json(part: Partition, content: Any) -> File:
+    return part.put(json.dumps(content, sort_keys=True).encode())

@@ -1,0 +1,172 @@
+"""Phase A, a label at a time: pins -> images -> splits, and features."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from pinflow.errors import CorruptError
+from pinflow.imaging.shards import keep
+from pinflow.pipeline.io_managers import TABLE
+from pinflow.pipeline.metadata import strip
+from pinflow.pipeline.partition import Partition
+from pinflow.pipeline.planning import recipe
+from pinflow.pipeline.resources import House
+from pinflow.store import File, Manifest
+
+if TYPE_CHECKING:
+    from pinflow.learning.trunk import Trunk
+
+SHEET = 24  # thumbnails on a contact sheet
+
+
+def make_pins(part: Partition, house: House) -> Manifest:
+    """Scrape. What the site did not give is an incomplete state with a reason, never an exception."""
+    from pinflow.scraping.scrape import scrape
+
+    work = house.crawl_folder(part.collection.name, str(part.label))
+    previous = _trusted_pins(part)
+    with part.timed("scrape"):
+        result = scrape(part.collection.source, part.query or str(part.label), work=work, previous=previous)
+    part.store.many(lambda path: part.put(path.read_bytes()), result.files.values())
+    attempts = int(part.previous.stats.get("attempts", 0)) if part.previous else 0
+    manifest = part.draft(
+        {"pins.parquet": part.put_table(result.pins)},
+        stats={**result.stats, "attempts": 0 if result.complete else attempts + 1},
+        reason=None if result.complete else result.reason or "the source did not give everything",
+        preview=strip(_originals(part, result.pins)),
+    )
+    part.after_commit.append(lambda: shutil.rmtree(work, ignore_errors=True))
+    return manifest
+
+
+def _trusted_pins(part: Partition) -> pa.Table | None:
+    """The last scrape, where a picture that the store has lost counts as never fetched."""
+    try:
+        pins = part.table(part.previous, "pins.parquet") if part.previous else None
+    except CorruptError:
+        return None
+    if pins is None:
+        return None
+    lost = part.store.missing(part.collection.name, pins["sha256"].drop_null().to_pylist())
+    if not lost:
+        return pins
+    known = [None if sha256 in lost else sha256 for sha256 in pins["sha256"].to_pylist()]
+    return pins.set_column(
+        pins.schema.get_field_index("sha256"), pins.schema.field("sha256"), pa.array(known, pa.string())
+    )
+
+
+def _originals(part: Partition, pins: pa.Table) -> list[bytes]:
+    digests = pins["sha256"].drop_null().to_pylist()[: SHEET // 2]
+    return [part.store.get(part.collection.name, sha256) for sha256 in digests]
+
+
+def make_images(part: Partition, _: House) -> Manifest:
+    """Curate. Pictures that were curated before are carried over, not decoded again."""
+    from pinflow.imaging.curate import curate
+
+    pins = part.table(part.read("pins"), "pins.parquet")
+    known, old_shards = _curated(part)
+    with part.timed("curate"):
+        curation = curate(
+            pins,
+            lambda sha256: part.store.get(part.collection.name, sha256),
+            previous=known,
+            tombstones=_removed(part, pins),
+        )
+        fresh = [*zip(curation.shards, curation.thumbnails, strict=True)]
+    kept = set(curation.pictures["id"].to_pylist())
+    carried = _carried(part, old_shards, kept)
+    shards = [*carried, *({"shard": part.put_table(s), "thumbnails": part.put_table(t)} for s, t in fresh)]
+    rejected = Counter(curation.rejects["reason"].to_pylist())
+    groups = sum(1 for copies in curation.pictures["duplicates"].to_pylist() if copies)
+    return part.draft(
+        {
+            "pictures.parquet": part.put_table(curation.pictures),
+            "rejects.parquet": part.put_table(curation.rejects),
+            **{
+                f"{kind}-{n:05d}.parquet": file
+                for n, pair in enumerate(shards)
+                for kind, file in pair.items()
+            },
+        },
+        facts={
+            "kept": len(kept),
+            "rejected": dict(sorted(rejected.items())),
+            "near_duplicate_groups": groups,
+        },
+        preview=strip([webp for _, table in fresh for webp in table["webp"].slice(0, SHEET).to_pylist()]),
+    )
+
+
+def _removed(part: Partition, pins: pa.Table) -> set[str]:
+    """Digests of pictures that never come back: removed themselves, or by their pin."""
+    ids, digests = part.tombstones()
+    rows = zip(pins["id"].to_pylist(), pins["sha256"].to_pylist(), strict=True)
+    return digests | {sha256 for one, sha256 in rows if one in ids and sha256}
+
+
+def _curated(part: Partition) -> tuple[pa.Table | None, Manifest | None]:
+    """The pictures of the last state; none where it is damaged, so that they are curated anew."""
+    if part.previous is None or part.previous.recipe != recipe(part.collection, "images"):
+        return None, None
+    try:
+        return part.table(part.previous, "pictures.parquet"), part.previous
+    except CorruptError:
+        return None, None
+
+
+def _carried(part: Partition, old: Manifest | None, kept: set[str]) -> Iterator[dict[str, File]]:
+    """The old shards, as they are where all their pictures are still kept, else without the others."""
+    names = [name for name in (old.files if old else ()) if name.startswith("shard-")]
+    for name in names:
+        assert old is not None
+        pair = {"shard": name, "thumbnails": name.replace("shard", "thumbnails")}
+        ids = set(part.table(old, pair["thumbnails"])["id"].to_pylist())
+        if ids <= kept:
+            yield {kind: old.files[one] for kind, one in pair.items()}
+        elif ids & kept:
+            yield {kind: part.put_table(keep(part.table(old, one), kept)) for kind, one in pair.items()}
+
+
+def make_splits(part: Partition, _: House) -> Manifest:
+    """Train, val and test by group; pictures keep the split that they were once given."""
+    from pinflow.learning.splits import assign
+
+    pictures = part.table(part.read("images"), "pictures.parquet")
+    with part.timed("assign"):
+        rows = assign(
+            pictures,
+            str(part.label),
+            group_by=part.collection.group_by,
+            previous=part.last_table(),
+        )
+    counts = Counter(rows["split"].to_pylist())
+    return part.draft({TABLE: part.put_table(rows)}, facts={"splits": dict(sorted(counts.items()))})
+
+
+def make_features(part: Partition, house: House) -> Manifest:
+    """Trunk vectors of the pictures that have none yet."""
+    from pinflow.learning.features import extract
+
+    images = part.read("images")
+    shards = [name for name in images.files if name.startswith("shard-")]
+    known = part.last_table()
+    old = part.previous.facts["trunk"] if part.previous and known is not None else None
+    used: list[str] = []
+
+    def trunk() -> Trunk:
+        loaded = house.trunk(part.collection.encoder.trunk)
+        used.append(loaded.digest)
+        return loaded
+
+    with part.timed("extract"):
+        table = extract((part.table(images, name) for name in shards), trunk, known=known)
+        if old and used and used[0] != old:  # other weights than last time: the old vectors are of no use
+            table = extract((part.table(images, name) for name in shards), trunk)
+    return part.draft({TABLE: part.put_table(table)}, facts={"trunk": used[0] if used else old})

@@ -1,0 +1,249 @@
+"""Phase D, over all labels: gallery, atlas, evaluation, and the release that serving follows."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pinflow import __version__, releases, schema
+from pinflow.errors import CheckFailed
+from pinflow.pipeline import checks
+from pinflow.pipeline.assets.encoders import read_head, together
+from pinflow.pipeline.assets.vectors import (
+    index_facts,
+    map_facts,
+    map_files,
+    place_on_map,
+    read_thumbnails,
+    table_of,
+)
+from pinflow.pipeline.metadata import strip
+from pinflow.pipeline.partition import Partition
+from pinflow.pipeline.resources import House
+from pinflow.store import File, Manifest
+
+SPRITE_CELL = 64  # px
+
+
+def make_gallery(part: Partition, _: House) -> Manifest:
+    """All labels in one index, in the newest space that every label has reached."""
+    from pinflow.retrieval.gallery import assemble
+    from pinflow.retrieval.index import build
+
+    images, embeddings = part.read_all("images"), part.read_all("embeddings")
+    labels = sorted(set(images) & set(embeddings))
+    encoder = newest_complete([embeddings[label] for label in labels])
+    tables = {label: part.table(embeddings[label], table_of(encoder)) for label in labels}
+    pictures = {label: part.table(images[label], "pictures.parquet") for label in labels}
+    gone, _digests = part.tombstones()
+    with part.timed("assemble"):
+        pins, vectors = assemble(pictures, tables, without=gone)
+    with part.timed("build"):
+        index = build(vectors)
+    embedded = {one for table in tables.values() for one in table["id"].to_pylist()}
+    encoders = pa.chunked_array([table["encoder"].combine_chunks() for table in tables.values()], pa.string())
+    return part.draft(
+        {
+            "pins.parquet": part.put_table(pins),
+            "vectors.npy": part.put(_npy(vectors)),
+            "gallery.faiss": part.put(index.to_bytes()),
+            "gallery.json": part.put(json.dumps(index.meta, sort_keys=True).encode()),
+        },
+        facts={
+            **index_facts(index, encoders, len(embedded), len(embedded & gone)),
+            "pictures": {label: pictures[label].num_rows for label in labels},
+        },
+        preview=strip(_sample_thumbnails(part, images, pins)),
+    )
+
+
+def newest_complete(embeddings: list[Manifest]) -> str:
+    """The newest encoder whose embeddings every label has: while a promoted encoder reaches the labels
+    one by one, the previous one still answers for all of them."""
+    orders: list[list[str]] = [manifest.facts["encoders"] for manifest in embeddings]
+    shared = set(orders[0]).intersection(*orders)
+    if not shared:
+        raise CheckFailed("no encoder is complete for all labels: materialise `embeddings` of the stale ones")
+    newest = max(embeddings, key=lambda manifest: manifest.written_at).facts["encoders"]
+    return str(next(encoder for encoder in [*newest, *orders[0]] if encoder in shared))
+
+
+def make_atlas(part: Partition, _: House) -> Manifest:
+    """The map of all labels, with the thumbnails that a page draws it with."""
+    from pinflow.projecting.draw import draw_map
+    from pinflow.projecting.sprites import sprite_sheets
+
+    gallery, images = part.read("gallery"), part.read_all("images")
+    pins = part.table(gallery, "pins.parquet")
+    vectors = np.load(io.BytesIO(part.store.file(gallery, "vectors.npy")), allow_pickle=False)
+    ids, labels = pins["id"].to_pylist(), [slugs[0] for slugs in pins["labels"].to_pylist()]
+    thumbnails = _all_thumbnails(part, images)
+    ordered = [thumbnails[one] for one in ids]
+    space = "".join(gallery.facts["encoders"])
+    names = {slug: label.query for slug, label in part.snapshot.labels.items()}
+    with part.timed("lay_out"):
+        layout = place_on_map(part, ids, vectors, space)
+        sheets = sprite_sheets(ordered, cell=SPRITE_CELL)
+        picture = draw_map(layout.coordinates2, ordered, [names.get(label, label) for label in labels])
+        small = draw_map(
+            layout.coordinates2, ordered, [names.get(label, label) for label in labels], size=480
+        )
+    return part.draft(
+        {
+            **map_files(part, ids, labels, layout),
+            "thumbnails.parquet": part.put_table(
+                pa.table({"id": ids, "webp": ordered}, schema=schema.THUMBNAILS)
+            ),
+            **{f"sprites-{number:03d}.webp": part.put(sheet) for number, sheet in enumerate(sheets)},
+            "map.png": part.put(picture),
+        },
+        facts={**map_facts(layout, space), "sprite_cell": SPRITE_CELL, "sprite_sheets": len(sheets)},
+        preview=_as_jpeg(small),
+    )
+
+
+def make_evaluation(part: Partition, _: House) -> Manifest:
+    """Frozen, candidate and served, on pictures that no training saw, with intervals."""
+    from pinflow.learning.evaluate import report
+    from pinflow.learning.head import IDENTITY
+    from pinflow.learning.report import page, plot
+    from pinflow.learning.splits import resolve
+
+    splits, features, encoder = part.read_all("splits"), part.read_all("features"), part.read("encoder")
+    labels = sorted(set(splits) & set(features))
+    trained = part.table(encoder, "trained_on.parquet")["key"].to_pylist()
+    rows = resolve([part.table(splits[label]) for label in labels], trained_on=trained)
+    table = together(part, {label: features[label] for label in labels})
+    heads = {
+        "frozen": IDENTITY,
+        "candidate": read_head(part, encoder, "candidate"),
+        "served": read_head(part, encoder, "served"),
+    }
+    with part.timed("report"):
+        found = report(table, rows, heads).to_json()
+    picture = plot(found)
+    why = {"promoted": encoder.facts["promoted"], "why": encoder.facts["why"]}
+    return part.draft(
+        {
+            "evaluation.json": part.put(json.dumps({**found, **why}, sort_keys=True).encode()),
+            "evaluation.html": part.put(page({**found, **why}, picture, part.collection.name).encode()),
+            "evaluation.png": part.put(picture),
+        },
+        facts={"queries": found["queries"], **why},
+        preview=picture,
+    )
+
+
+def make_release(part: Partition, _: House) -> Manifest:
+    """Verify what is taken once more, put it together, and swap the pointer."""
+    verify(part)
+    gallery, atlas, evaluation = part.read("gallery"), part.read("atlas"), part.read("evaluation")
+    encoder = part.read("encoder")
+    with part.timed("publish"):
+        files = {**gallery.files, **_renamed(atlas, "atlas"), **evaluation.files, **_label_files(part)}
+        files["thumbnails.parquet"] = atlas.files["thumbnails.parquet"]
+        name = next(
+            n
+            for n in ("served", "previous")
+            if encoder.facts.get(n) in gallery.facts["encoders"] or n == "served"
+        )
+        files["encoder.safetensors"] = encoder.files[f"{name}.safetensors"]
+        description = _describe(part, encoder, name)
+        release = releases.publish(part.store, part.collection.name, description, files)
+    statuses = [label["status"] for label in description["labels"].values()]
+    return part.draft(
+        files,
+        facts={"release": release, "labels": {s: statuses.count(s) for s in sorted(set(statuses))}},
+        identity=release,
+        preview=strip(_sample_thumbnails(part, part.read_all("images"), part.table(gallery, "pins.parquet"))),
+    )
+
+
+def verify(part: Partition) -> None:
+    """Run every blocking check of every state that the release takes. Raises `CheckFailed` naming all
+    that fail: a check that failed once does not stop a later run, this does."""
+    failures: list[str] = []
+    for stage in checks.CHECKS:
+        states = part.read_all(stage).items() if checks.per_label(stage) else [(None, part.read(stage))]
+        for label, manifest in states:
+            other = Partition(part.store, part.collection, stage, label)
+            failures += checks.blocking_failures(other, manifest)
+    if failures:
+        raise CheckFailed("no release, the last one stays: " + "; ".join(failures))
+
+
+def _describe(part: Partition, encoder: Manifest, name: str) -> dict[str, Any]:
+    evaluation = json.loads(part.store.file(part.read("evaluation"), "evaluation.json"))
+    pins, images = part.read_all("pins"), part.read_all("images")
+    return {
+        "pinflow": __version__,
+        "description": part.collection.description,
+        "encoder": {
+            "digest": encoder.facts[name],
+            "kind": encoder.facts["kind"],
+            "trunk": part.collection.encoder.trunk,
+            "trunk_digest": encoder.facts["trunk"],
+        },
+        "labels": {
+            slug: {
+                "query": label.query,
+                "status": pins[slug].status if slug in pins else "incomplete",
+                "reason": pins[slug].reason if slug in pins else "never scraped",
+                "pictures": images[slug].facts["kept"] if slug in images else 0,
+            }
+            for slug, label in sorted(part.snapshot.labels.items())
+        },
+        "figures": evaluation["overall"],
+    }
+
+
+def _label_files(part: Partition) -> dict[str, File]:
+    """Each label's own index, head and map, under `labels/<slug>/`."""
+    files: dict[str, File] = {}
+    indexes, heads, maps = (part.read_all(stage) for stage in ("index", "label_encoder", "projection"))
+    for slug, index in indexes.items():
+        if index.facts["indexed"] and slug in heads:
+            own = {**index.files, "encoder.safetensors": heads[slug].files["served.safetensors"]}
+            if slug in maps:
+                own |= _renamed(maps[slug], "map")
+            files.update({f"labels/{slug}/{name}": file for name, file in own.items()})
+    return files
+
+
+def _renamed(manifest: Manifest, folder: str) -> dict[str, File]:
+    skipped = ("thumbnails.parquet",)
+    return {f"{folder}/{name}": file for name, file in manifest.files.items() if name not in skipped}
+
+
+def _all_thumbnails(part: Partition, images: dict[str, Manifest]) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    for manifest in images.values():
+        found.update(read_thumbnails(part, manifest))
+    return found
+
+
+def _sample_thumbnails(
+    part: Partition, images: dict[str, Manifest], pins: pa.Table, most: int = 24
+) -> list[bytes]:
+    """Thumbnails of a few pins, spread over the labels."""
+    step = max(1, pins.num_rows // most)
+    wanted = pins.take(list(range(0, pins.num_rows, step))[:most])
+    first = [slugs[0] for slugs in wanted["labels"].to_pylist()]
+    by_label = {slug: read_thumbnails(part, images[slug]) for slug in sorted(set(first)) if slug in images}
+    return [by_label[slug][one] for slug, one in zip(first, wanted["id"].to_pylist(), strict=True)]
+
+
+def _npy(array: Any) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _as_jpeg(png: bytes) -> bytes:
+    from pinflow.imaging.sheet import contact_sheet
+
+    return contact_sheet([png], columns=1, cell=480, limit=1, max_bytes=60_000)

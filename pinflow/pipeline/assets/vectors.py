@@ -1,0 +1,158 @@
+"""Phase C, a label at a time: embeddings -> index, and projection."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pinflow import schema
+from pinflow.pipeline.assets.encoders import read_head
+from pinflow.pipeline.metadata import strip
+from pinflow.pipeline.partition import Partition
+from pinflow.pipeline.resources import House
+from pinflow.store import File, Manifest
+
+if TYPE_CHECKING:
+    from pinflow.projecting.layout import Layout
+
+QUERIES_SHOWN = 3
+NEIGHBOURS_SHOWN = 8
+
+
+def table_of(encoder: str) -> str:
+    """The embeddings of one encoder: a label holds those of the served and of the previous one, so
+    that every label can be searched in one space while a new encoder reaches them one by one."""
+    return f"encoder-{encoder[:16]}.parquet"
+
+
+def make_embeddings(part: Partition, _: House) -> Manifest:
+    """Apply the heads; rows that were embedded by the same heads are carried over."""
+    from pinflow.learning.embed import embed
+
+    features = part.table(part.read("features"))
+    encoder, label_encoder = part.read("encoder"), part.read("label_encoder")
+    local = read_head(part, label_encoder, "served")
+    names = [name for name in ("served", "previous") if f"{name}.safetensors" in encoder.files]
+    files: dict[str, File] = {}
+    for name in names:
+        head = read_head(part, encoder, name)
+        known = (
+            part.last_table(file)
+            if part.previous and (file := table_of(head.digest)) in part.previous.files
+            else None
+        )
+        with part.timed("embed"):
+            table = embed(features, head, local, known=known)
+        files[table_of(head.digest)] = part.put_table(table)
+    return part.draft(
+        files,
+        facts={
+            "encoders": [encoder.facts[name] for name in names],
+            "label_encoder": label_encoder.facts["served"],
+        },
+    )
+
+
+def make_index(part: Partition, _: House) -> Manifest:
+    """Index the label's own space, and measure what the index finds of what is there."""
+    from pinflow.retrieval.index import build
+
+    embeddings = part.read("embeddings")
+    table = part.table(embeddings, table_of(embeddings.facts["encoders"][0]))
+    ids, _digests = part.tombstones()
+    kept = table.filter(pa.compute.invert(pa.compute.is_in(table["id"], pa.array(sorted(ids), pa.string()))))
+    with part.timed("build"):
+        index = build(schema.matrix(kept, "local"))
+    return part.draft(
+        {
+            "index.faiss": part.put(index.to_bytes()),
+            "index.json": part.put(json.dumps(index.meta, sort_keys=True).encode()),
+            "local.parquet": part.put_table(kept.select(["id", "local"])),
+        },
+        facts=index_facts(index, kept["label_encoder"], table.num_rows, table.num_rows - kept.num_rows),
+        preview=neighbour_strip(part, kept["id"].to_pylist(), schema.matrix(kept, "local")),
+    )
+
+
+def index_facts(index: Any, encoders: pa.ChunkedArray, embedded: int, tombstones: int) -> dict[str, Any]:
+    """What the checks of an index compare."""
+    return {
+        "kind": index.kind,
+        "indexed": index.n,
+        "embedded": embedded,
+        "tombstones": tombstones,
+        "recall": index.recall,
+        "encoders": sorted(encoders.unique().to_pylist()),
+    }
+
+
+def make_projection(part: Partition, _: House) -> Manifest:
+    """The label's own map. New pictures are placed into the old one where it still fits."""
+    from pinflow.projecting.draw import scatter
+
+    embeddings = part.read("embeddings")
+    table = part.table(embeddings, table_of(embeddings.facts["encoders"][0]))
+    ids, space = table["id"].to_pylist(), embeddings.facts["label_encoder"]
+    with part.timed("lay_out"):
+        layout = place_on_map(part, ids, schema.matrix(table, "local"), space)
+    return part.draft(
+        map_files(part, ids, [str(part.label)] * len(ids), layout),
+        facts=map_facts(layout, space),
+        preview=scatter(layout.coordinates2, [str(c) if c >= 0 else "" for c in layout.clusters.tolist()]),
+    )
+
+
+def place_on_map(part: Partition, ids: list[str], vectors: npt.NDArray[np.float32], space: str) -> Layout:
+    """Lay out beside the last map of this partition, where that is a map of the same space."""
+    from pinflow.projecting.layout import align, lay_out
+
+    old = part.last_table("points.parquet")
+    if old is None or part.previous is None or part.previous.facts["space"] != space:
+        return lay_out(vectors)
+    axes = [np.stack([old[f"{axis}{d}"].to_numpy() for axis in "xyz"[:d]], axis=1) for d in (2, 3)]
+    return lay_out(vectors, previous=align(ids, old["id"].to_pylist(), *axes))
+
+
+def map_files(part: Partition, ids: list[str], labels: list[str], layout: Layout) -> dict[str, File]:
+    """The tables of a map: points (`schema.atlas`) and the neighbour graph (`schema.neighbours`)."""
+    planes = {2: layout.coordinates2, 3: layout.coordinates3}
+    axes = {f"{axis}{d}": plane[:, i] for d, plane in planes.items() for i, axis in enumerate("xyz"[:d])}
+    key = pa.array(ids, pa.string())
+    points = pa.table({"id": key, "label": pa.array(labels, pa.string()), **axes, "cluster": layout.clusters})
+    k = layout.neighbours.shape[1]
+    rows = pa.FixedSizeListArray.from_arrays(pa.array(layout.neighbours.ravel(), pa.int32()), k)
+    edges = pa.table({"id": key, "neighbours": rows, "similarities": schema.vectors(layout.similarities)})
+    return {
+        "points.parquet": part.put_table(schema.conform(points, schema.atlas())),
+        "neighbours.parquet": part.put_table(schema.conform(edges, schema.neighbours(k))),
+    }
+
+
+def map_facts(layout: Layout, space: str) -> dict[str, Any]:
+    """What a map says of itself; `space` is the digest of what made its vectors."""
+    clusters = layout.clusters
+    return {"points": len(clusters), "clusters": len(set(clusters[clusters >= 0].tolist())), "space": space}
+
+
+def neighbour_strip(part: Partition, ids: list[str], vectors: npt.NDArray[np.float32]) -> bytes | None:
+    """A few pictures, each followed by its nearest neighbours: what the space thinks is alike."""
+    if len(ids) < 2:
+        return None
+    chosen = np.linspace(0, len(ids) - 1, min(QUERIES_SHOWN, len(ids))).astype(int)
+    nearest = np.argsort(-(vectors[chosen] @ vectors.T), axis=1, kind="stable")[:, :NEIGHBOURS_SHOWN]
+    thumbnails = read_thumbnails(part, part.read("images"))
+    return strip([thumbnails[ids[row]] for rows in nearest for row in rows], columns=nearest.shape[1])
+
+
+def read_thumbnails(part: Partition, images: Manifest) -> dict[str, bytes]:
+    """Pin id -> WebP of a label."""
+    found: dict[str, bytes] = {}
+    for name in images.files:
+        if name.startswith("thumbnails-"):
+            table = part.table(images, name)
+            found.update(zip(table["id"].to_pylist(), table["webp"].to_pylist(), strict=True))
+    return found

@@ -1,0 +1,51 @@
+"""What assets and sensors are handed: where things are stored and what the machine offers."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from pinflow.collection import Collection
+from pinflow.pipeline.partition import Partition
+from pinflow.settings import Settings
+from pinflow.store import Store, open_store
+
+if TYPE_CHECKING:
+    from pinflow.learning.trunk import Trunk
+
+
+class House(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The storage and the local folder of one deployment."""
+
+    storage: str
+    home: str
+    device: str | None = None
+
+    @classmethod
+    def of(cls, settings: Settings) -> House:
+        return cls(storage=settings.storage_url, home=str(settings.home_path), device=settings.device)
+
+    @property
+    def store(self) -> Store:
+        return open_store(self.storage)
+
+    def trunk(self, name: str) -> Trunk:
+        """The trunk, loaded once a process: labels are worked on one after another."""
+        return _trunk(name, self.device)
+
+    def partition(self, collection: Collection, stage: str, label: str | None = None) -> Partition:
+        return Partition(self.store, collection, stage, label)
+
+    def crawl_folder(self, collection: str, label: str) -> Path:
+        """Where an unfinished crawl keeps what it has, so that it can go on after a crash."""
+        return Path(self.home) / "crawl" / collection / label
+
+
+@lru_cache(maxsize=1)
+def _trunk(name: str, device: str | None) -> Trunk:
+    from pinflow.learning.trunk import load_trunk
+
+    return load_trunk(name, device=device)

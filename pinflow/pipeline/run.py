@@ -1,0 +1,141 @@
+"""`pinflow run`: a collection through Dagster, phase by phase, in this process.
+
+Every step is a real Dagster run against the persistent instance, so the UI shows it. A label that
+fails is left behind with its error; the others, the roll-ups and the release go on without it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import dagster as dg
+
+from pinflow import registry
+from pinflow.collection import Collection
+from pinflow.errors import CollectionError, LabelError
+from pinflow.pipeline.jobs import phase_job
+from pinflow.pipeline.partitions import mirror
+from pinflow.pipeline.planning import Snapshot
+from pinflow.pipeline.resources import House
+from pinflow.pipeline.sensors import register
+from pinflow.pipeline.stages import of_phase
+
+# Called with the first stage and the label (None for a roll-up) of each run, before it starts.
+Tell = Callable[[str, str | None], None]
+
+
+@dataclass
+class Ran:
+    """What a run did. What Dagster costs is `launch_seconds - body_seconds`."""
+
+    seconds: dict[str, float] = field(default_factory=dict)  # in the rooms' functions, by stage
+    failed: dict[str, str] = field(default_factory=dict)  # step -> error
+    steps: int = 0
+    body_seconds: float = 0.0  # in the stages' bodies: rooms' functions, reading and writing
+    launch_seconds: float = 0.0  # in Dagster's runs altogether
+    wall_seconds: float = 0.0
+
+
+def run_collection(
+    defs: dg.Definitions,
+    collection: Collection,
+    house: House,
+    instance: dg.DagsterInstance,
+    *,
+    labels: Iterable[str] | None = None,
+    tell: Tell | None = None,
+) -> Ran:
+    """Scrape the labels (all, unless named by slug or query), then make what is stale, phase by phase."""
+    started = time.perf_counter()
+    notes = register(house.store, collection, house, {})
+    live = registry.live(house.store, collection.name)
+    chosen = _chosen(collection, live, labels)
+    if not live:
+        raise CollectionError(f"{collection.name} has no labels: " + ("; ".join(notes) or "add some first"))
+    mirror(instance, collection.name, set(live))
+    run = _Runner(defs, collection, house, instance, tell)
+    known = house.store.manifests(collection.name, "pins")
+    for slug in chosen:
+        # A new label goes through the phase in one run; for a known one nothing may have changed.
+        run.launch("A", slug, ["pins"] if slug in known else [stage.name for stage in of_phase("A")])
+    for phase in ("A", "B", "C", "D"):
+        run.phase(phase)
+    run.ran.wall_seconds = time.perf_counter() - started
+    return run.ran
+
+
+def _chosen(
+    collection: Collection, live: dict[str, registry.Label], labels: Iterable[str] | None
+) -> list[str]:
+    if labels is None:
+        return sorted(live)
+    by_query = {label.query.casefold(): slug for slug, label in live.items()}
+    chosen = []
+    for name in labels:
+        slug = name if name in live else by_query.get(" ".join(name.split()).casefold())
+        if slug is None:
+            raise LabelError(
+                f"{collection.name} has no label {name!r}; add it: pinflow labels add {collection.name} ..."
+            )
+        chosen.append(slug)
+    return chosen
+
+
+@dataclass
+class _Runner:
+    defs: dg.Definitions
+    collection: Collection
+    house: House
+    instance: dg.DagsterInstance
+    tell: Tell | None
+    ran: Ran = field(default_factory=Ran)
+
+    def phase(self, phase: str) -> None:
+        """Make what is stale in a phase, and what that makes stale in turn."""
+        stages = of_phase(phase)  # type: ignore[arg-type]
+        tried: set[str | None] = set()
+        while True:
+            snapshot = Snapshot(self.house.store, self.collection)
+            due = {stage.name: snapshot.stale(stage.name) for stage in stages if stage.name != "pins"}
+            todo = sorted({label for labels in due.values() for label in labels} - tried, key=str)
+            if not todo:
+                return
+            for label in todo:
+                tried.add(label)
+                first = next(i for i, stage in enumerate(stages) if label in due.get(stage.name, ()))
+                self.launch(phase, label, [stage.name for stage in stages[first:]])
+
+    def launch(self, phase: str, label: str | None, stages: list[str]) -> None:
+        """One Dagster run of those stages for one label, or of roll-ups."""
+        if self.tell:
+            self.tell(stages[0], label)
+        before = time.perf_counter()
+        result = self.defs.resolve_job_def(phase_job(self.collection.name, phase)).execute_in_process(
+            instance=self.instance,
+            partition_key=label,
+            asset_selection=[dg.AssetKey([self.collection.name, stage]) for stage in stages],
+            raise_on_error=False,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            tags={"pinflow/trigger": "command line"},
+        )
+        self._account(result, label, time.perf_counter() - before)
+
+    def _account(self, result: dg.ExecuteInProcessResult, label: str | None, wall: float) -> None:
+        ran = self.ran
+        ran.launch_seconds += wall
+        for event in result.get_asset_materialization_events():
+            materialization = event.step_materialization_data.materialization
+            stage = materialization.asset_key.path[-1]
+            about = materialization.metadata
+            seconds, body = float(str(about["seconds"].value)), float(str(about["body_seconds"].value))
+            ran.seconds[stage] = ran.seconds.get(stage, 0.0) + seconds
+            ran.body_seconds += body
+            ran.steps += 1
+        for event in result.filter_events(lambda event: event.is_step_failure):
+            error = event.step_failure_data.error
+            cause = error.cause or error if error else None
+            ran.failed[f"{event.step_key}[{label}]" if label else str(event.step_key)] = (
+                cause.message.strip() if cause else "failed without an error"
+            )

@@ -1,0 +1,167 @@
+"""The flow as a table: every stage, what it reads, and the phase that it runs in.
+
+Nothing here runs anything. Assets, planner, automation and the command line all read this table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Phase = Literal["A", "B", "C", "D"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One asset of every collection. `code` is raised whenever its results would differ."""
+
+    name: str
+    phase: Phase
+    per_label: bool
+    reads: tuple[str, ...]
+    description: str
+    kinds: tuple[str, ...]
+    code: int = 1
+    pool: str | None = None
+
+
+STAGES: dict[str, Stage] = {
+    stage.name: stage
+    for stage in (
+        Stage(
+            "pins",
+            "A",
+            True,
+            (),
+            "What the source shows for a label: pins and the pictures' original bytes.",
+            ("scrapy", "parquet"),
+            pool="scrape",
+        ),
+        Stage(
+            "images",
+            "A",
+            True,
+            ("pins",),
+            "Curated pictures, each reject with its reason, 256-px shards and thumbnails.",
+            ("pillow", "parquet"),
+        ),
+        Stage(
+            "splits",
+            "A",
+            True,
+            ("images",),
+            "Train, val and test by group, so that nothing leaks; stable as the label grows.",
+            ("parquet",),
+        ),
+        Stage(
+            "features",
+            "A",
+            True,
+            ("images",),
+            "Trunk vectors of the curated pictures; only new pictures are computed.",
+            ("pytorch", "parquet"),
+            pool="gpu",
+        ),
+        Stage(
+            "encoder",
+            "B",
+            False,
+            ("splits", "features"),
+            "The collection's encoder, tuned contrastively on all labels and promoted only by evidence.",
+            ("pytorch",),
+            pool="gpu",
+        ),
+        Stage(
+            "label_encoder",
+            "C",
+            True,
+            ("splits", "features"),
+            "A head tuned inside one label on related pins; identity where that does not help.",
+            ("pytorch",),
+            pool="gpu",
+        ),
+        Stage(
+            "embeddings",
+            "C",
+            True,
+            ("features", "encoder", "label_encoder"),
+            "Unit vectors in the collection's space and in the label's own; only stale rows are computed.",
+            ("numpy", "parquet"),
+        ),
+        Stage(
+            "index",
+            "C",
+            True,
+            ("embeddings",),
+            "A FAISS index of the label, its recall measured against exact search.",
+            ("faiss",),
+        ),
+        Stage(
+            "projection",
+            "C",
+            True,
+            ("embeddings",),
+            "The label's 2-D and 3-D map, clusters and neighbour graph.",
+            ("umap",),
+        ),
+        Stage(
+            "gallery",
+            "D",
+            False,
+            ("images", "embeddings"),
+            "All labels' pictures, each once, with their FAISS index.",
+            ("faiss", "parquet"),
+        ),
+        Stage(
+            "atlas",
+            "D",
+            False,
+            ("gallery", "images"),
+            "The map of all labels, with sprite sheets of thumbnails.",
+            ("umap", "webp"),
+        ),
+        Stage(
+            "evaluation",
+            "D",
+            False,
+            ("splits", "features", "encoder"),
+            "Frozen, candidate and served side by side, with 95% intervals, on unseen pictures.",
+            ("numpy", "html"),
+        ),
+        Stage(
+            "release",
+            "D",
+            False,
+            (
+                "pins",
+                "images",
+                "label_encoder",
+                "embeddings",
+                "index",
+                "projection",
+                "gallery",
+                "atlas",
+                "evaluation",
+                "encoder",
+            ),
+            "What serving needs, re-verified, immutable, published by one pointer swap.",
+            ("json",),
+        ),
+    )
+}
+
+PHASES: tuple[Phase, ...] = ("A", "B", "C", "D")
+
+
+def of_phase(phase: Phase) -> list[Stage]:
+    """The stages of a phase, in the order of the flow."""
+    return [stage for stage in STAGES.values() if stage.phase == phase]
+
+
+def downstream(name: str) -> set[str]:
+    """Every stage that reads `name`, directly or not."""
+    found: set[str] = set()
+    for stage in STAGES.values():
+        if name in stage.reads or found.intersection(stage.reads):
+            found.add(stage.name)
+    return found

@@ -1,0 +1,201 @@
+"""What can be asked, and what is answered: the shapes that web, command line and library share.
+
+An `Answer` is printed and sent as its JSON and nothing else, so that `--json` equals the HTTP body.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, field_validator, model_validator
+
+from pinflow.errors import SearchError
+
+MAX_EXAMPLES = 50
+MAX_LIMIT = 200
+Text = Annotated[str, Field(max_length=1000)]
+Id = Annotated[str, Field(max_length=500)]
+
+
+def _from_base64(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return base64.b64decode(
+            value.partition(",")[2] if value.startswith("data:") else value, validate=True
+        )
+    except binascii.Error as error:
+        raise ValueError("not base64") from error
+
+
+Picture = Annotated[
+    bytes,
+    PlainSerializer(lambda data: base64.b64encode(data).decode(), return_type=str),
+]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Example(_Strict):
+    """One thing to look for, or to avoid. Exactly one of its fields is set."""
+
+    text: Text | None = Field(None, description="words, searched in titles, labels and captions")
+    url: Text | None = Field(None, description="link to a picture (not yet supported)")
+    id: Id | None = Field(None, description="id of a pin of this collection")
+    image: Picture | None = Field(None, description="a picture file, base64 in JSON")
+    vector: tuple[float, ...] | None = Field(
+        None, max_length=8192, description="a vector in the space that is searched; need not be normalised"
+    )
+
+    @field_validator("image", mode="before")
+    @classmethod
+    def _image(cls, value: Any) -> Any:
+        return _from_base64(value)
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Example:
+        given = [name for name in type(self).model_fields if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(
+                f"give exactly one of text, url, id, image, vector; found {', '.join(given) or 'none'}"
+            )
+        return self
+
+
+class Filter(_Strict):
+    """Which pins may be found. Everything given must hold; a pin without a price is in no price range."""
+
+    labels: list[str] | None = Field(
+        None, max_length=1000, description="found under any of these (slug or query)"
+    )
+    price_min: float | None = Field(None, ge=0, allow_inf_nan=False)
+    price_max: float | None = Field(None, ge=0, allow_inf_nan=False)
+    currency: str | None = Field(None, max_length=10, description="ISO 4217 code")
+    attributes: dict[str, str] = Field(
+        default_factory=dict, max_length=50, description="all equal, letter by letter"
+    )
+    licence: list[str] | None = Field(
+        None, max_length=100, description="any of these, as the site gives them"
+    )
+
+    @model_validator(mode="after")
+    def _range(self) -> Filter:
+        if self.price_min is not None and self.price_max is not None and self.price_min > self.price_max:
+            raise ValueError(f"price_min {self.price_min:g} is above price_max {self.price_max:g}")
+        return self
+
+
+class Query(_Strict):
+    """A search. Several examples are combined. Without any, the most typical pins come first."""
+
+    positive: list[Example] = Field(default_factory=list, max_length=MAX_EXAMPLES)
+    negative: list[Example] = Field(default_factory=list, max_length=MAX_EXAMPLES)
+    label: str | None = Field(None, max_length=500, description="search within this label (slug or query)")
+    filter: Filter = Field(default_factory=Filter)
+    limit: int = Field(20, ge=1, le=MAX_LIMIT)
+    cursor: str | None = Field(None, max_length=500, description="`next_cursor` of the page before")
+    min_score: float | None = Field(
+        None, allow_inf_nan=False, description="leave out results below this score"
+    )
+    space: Literal["shared", "local"] = Field(
+        "shared", description="`local` compares in the label's own space and needs `label`"
+    )
+
+    def digest(self) -> str:
+        """The same for every page of one search, and only for those."""
+        # A picture of megabytes takes part by its digest, not spelled out in base64.
+        sides = [
+            [
+                hashlib.sha256(example.image).hexdigest()
+                if example.image is not None
+                else example.model_dump_json()
+                for example in side
+            ]
+            for side in (self.positive, self.negative)
+        ]
+        rest = self.model_dump_json(exclude={"cursor", "limit", "positive", "negative"})
+        return hashlib.sha256(json.dumps([sides, rest]).encode()).hexdigest()[:16]
+
+
+class Pin(BaseModel):
+    """A pin as it is shown to a person."""
+
+    id: str
+    label: str | None = Field(description="slug of the label it was found under")
+    title: str | None
+    page_url: str | None
+    image_url: str | None = Field(description="where the original picture came from")
+    thumb_url: str = Field(description="the thumbnail, relative to this server")
+    attributes: dict[str, str]
+    price: float | None
+    currency: str | None
+    licence: str | None
+    creator: str | None
+    width: int = Field(description="pixels of the original")
+    height: int = Field(description="pixels of the original")
+
+
+class Result(Pin):
+    """A pin that was found."""
+
+    rank: int = Field(description="1 for the best, counted through all pages")
+    score: float = Field(
+        description="pictures: cosine similarity, -1 to 1; words alone: relevance relative to the best "
+        "hit, 0 to 1; both: the mean of the two, a negative cosine counting as 0; less a penalty for "
+        "whatever resembles a negative example by other means than the positive ones"
+    )
+
+
+class Answer(BaseModel):
+    """Results, best first."""
+
+    results: list[Result]
+    next_cursor: str | None = Field(description="ask again with it for the next page; null on the last one")
+    timings_ms: dict[str, float] = Field(description="milliseconds by stage")
+    release: str = Field(description="id of the release that was searched")
+
+
+class PinDetail(Pin):
+    """A pin with everything that the release knows about it."""
+
+    labels: list[str]
+    caption: str | None
+    related: list[str] = Field(description="ids of the pins that the site recommends beside it")
+    sha256: str
+    fetched_at: str | None
+    release: str
+
+
+def write_cursor(release: str, query: Query, offset: int) -> str:
+    """The opaque cursor for the page that starts at `offset`."""
+    content = json.dumps([release, query.digest(), offset], separators=(",", ":"))
+    return base64.urlsafe_b64encode(content.encode()).decode().rstrip("=")
+
+
+def read_cursor(release: str, query: Query) -> int:
+    """The offset in the query's cursor, 0 without one.
+
+    Raises `SearchError` for a cursor that is damaged, of another query, or of another release.
+    """
+    if query.cursor is None:
+        return 0
+    try:
+        padded = query.cursor + "=" * (-len(query.cursor) % 4)
+        content = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+        of_release, digest, offset = content
+        valid = isinstance(offset, int) and not isinstance(offset, bool) and 0 < offset < 1 << 40
+    except (ValueError, TypeError, UnicodeDecodeError, RecursionError) as error:
+        raise SearchError(
+            "cursor: not one that this server gave; leave it out to start again", "cursor"
+        ) from error
+    if not valid or digest != query.digest():
+        raise SearchError("cursor: belongs to another search; leave it out to start again", "cursor")
+    if of_release != release:
+        raise SearchError("cursor: the collection was renewed since; leave it out to start again", "cursor")
+    return int(offset)

@@ -1,0 +1,179 @@
+"""A release folder on local disk, opened and checked: the read-only state that searches run on.
+
+`Release.open` trusts nothing: every file is compared with the checksum in `release.json`, and the
+tables, vectors and indexes with one another. Ranking is not here but in `searcher`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pinflow import schema
+from pinflow.errors import CorruptError
+from pinflow.retrieval.index import Floats, Index, Rows
+
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class Space:
+    """A vector space to search in: the collection's shared one, or one label's own. Row i <-> vector i."""
+
+    ids: list[str]
+    rows: Rows  # the row of `Release.pins` that each row belongs to
+    vectors: Floats
+    index: Index
+    head: bytes = field(repr=False)  # what turns trunk features into this space's vectors
+
+    @cached_property
+    def row_of(self) -> dict[str, int]:
+        """Pin id -> row."""
+        return {id: row for row, id in enumerate(self.ids)}
+
+
+@dataclass(frozen=True, eq=False)
+class Release:
+    """Everything searching needs. Row i of `pins` is row i of the shared space."""
+
+    info: dict[str, Any]
+    pins: pa.Table
+    shared: Space
+    local: dict[str, Space]  # by label slug
+    _thumbnails: pa.Table = field(repr=False)
+
+    @classmethod
+    def open(cls, folder: Path) -> Release:
+        """The release in `folder`. Raises `CorruptError` unless all its files are there, whole, and agree."""
+        info = _read_info(folder)
+        verify(folder, info["files"])
+        try:
+            return cls._read(folder, info)
+        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+            raise CorruptError(f"release {info['id']}: cannot be read: {error}") from error
+
+    @classmethod
+    def _read(cls, folder: Path, info: dict[str, Any]) -> Release:
+        pins = _table(folder / "pins.parquet", schema.RELEASE_PINS)
+        thumbnails = _table(folder / "thumbnails.parquet", schema.THUMBNAILS)
+        vectors = np.load(
+            folder / "vectors.npy", mmap_mode="r" if pins.num_rows else None, allow_pickle=False
+        )
+        if vectors.dtype != np.float32 or vectors.ndim != 2 or len(vectors) != pins.num_rows:
+            raise CorruptError(
+                f"release {info['id']}: {pins.num_rows} pins but vectors of {vectors.shape} {vectors.dtype}"
+            )
+        ids = pins.column("id").to_pylist()
+        shared = _space(folder, ids, np.arange(len(ids)), vectors, "gallery")
+        if len(shared.row_of) != len(ids):
+            raise CorruptError(f"release {info['id']}: an id stands on two rows of pins.parquet")
+        release = cls(info, pins, shared, _local_spaces(folder, info, shared.row_of), thumbnails)
+        without = shared.row_of.keys() - release._thumbnail_row.keys()
+        if without:
+            raise CorruptError(
+                f"release {info['id']}: {len(without)} pins have no thumbnail, e.g. {min(without)}"
+            )
+        return release
+
+    @property
+    def id(self) -> str:
+        """Identity of the release; it changes with its content."""
+        return str(self.info["id"])
+
+    @cached_property
+    def _thumbnail_row(self) -> dict[str, int]:
+        return {id: row for row, id in enumerate(self._thumbnails.column("id").to_pylist())}
+
+    def thumbnail(self, id: str) -> bytes:
+        """The WebP of a pin. Raises `KeyError` for an unknown id."""
+        webp: bytes = self._thumbnails.column("webp")[self._thumbnail_row[id]].as_py()
+        return webp
+
+
+def verify(folder: Path, files: dict[str, dict[str, Any]]) -> None:
+    """Raises `CorruptError` unless every file of the release has the size and sha256 it should have."""
+    for name, promised in files.items():
+        path = folder / name
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise CorruptError(f"release: file name {name!r} leads out of the folder")
+        if not path.is_file():
+            raise CorruptError(f"release: {name} is missing; fetch or publish the release again")
+        digest = hashlib.sha256()
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                digest.update(chunk)
+        if path.stat().st_size != promised.get("bytes") or digest.hexdigest() != promised.get("sha256"):
+            raise CorruptError(
+                f"release: {name} is not what release.json promises; fetch or publish it again"
+            )
+
+
+def _read_info(folder: Path) -> dict[str, Any]:
+    path = folder / "release.json"
+    try:
+        info = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise CorruptError(f"{path}: cannot be read: {error}") from error
+    wanted = {"id": str, "collection": str, "encoder": dict, "labels": dict, "files": dict}
+    wrong = [
+        key
+        for key, kind in wanted.items()
+        if not isinstance(info, dict) or not isinstance(info.get(key), kind)
+    ]
+    if wrong:
+        raise CorruptError(f"{path}: no valid {', '.join(wrong)}")
+    needed = [
+        "pins.parquet",
+        "vectors.npy",
+        "gallery.faiss",
+        "gallery.json",
+        "thumbnails.parquet",
+        "encoder.safetensors",
+    ]
+    unlisted = [name for name in needed if name not in info["files"]]
+    if unlisted:
+        raise CorruptError(f"{path}: lists no {', '.join(unlisted)}")
+    checked: dict[str, Any] = info
+    return checked
+
+
+def _table(path: Path, wanted: pa.Schema) -> pa.Table:
+    # Parquet knows no seconds: what was written as such comes back in milliseconds, so cast first.
+    table = schema.conform(pq.read_table(path), wanted).combine_chunks()
+    found = schema.problems(table, wanted)
+    if found:
+        raise CorruptError(f"release: {path.name}: {'; '.join(found)}")
+    return table
+
+
+def _space(folder: Path, ids: list[str], rows: Rows, vectors: Floats, index: str) -> Space:
+    data, meta = (folder / f"{index}.faiss").read_bytes(), (folder / f"{index}.json").read_bytes()
+    head = (folder / "encoder.safetensors").read_bytes()
+    return Space(ids, rows, vectors, Index.from_bytes(data, meta, vectors), head)
+
+
+def _local_spaces(folder: Path, info: dict[str, Any], row_of: dict[str, int]) -> dict[str, Space]:
+    spaces = {}
+    for slug in info["labels"]:
+        # A label without pictures (empty, or its site was down from the start) has no folder.
+        if f"labels/{slug}/index.faiss" not in info["files"]:
+            continue
+        home = folder / "labels" / slug
+        table = pq.read_table(home / "local.parquet", columns=["id", "local"])
+        column = table.column("local").combine_chunks()
+        vectors = column.flatten().to_numpy().astype(np.float32, copy=False)
+        ids = table.column("id").to_pylist()
+        strange = [id for id in ids if id not in row_of]
+        if strange:
+            raise CorruptError(f"release {info['id']}: label {slug} holds an unknown pin, {strange[0]}")
+        rows = np.array([row_of[id] for id in ids], dtype=np.int64)
+        spaces[slug] = _space(home, ids, rows, vectors.reshape(len(ids), column.type.list_size), "index")
+    return spaces

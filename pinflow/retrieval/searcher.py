@@ -1,0 +1,258 @@
+"""Search over one release: the functions that the web app, the command line and notebooks share."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+
+from pinflow.errors import SearchError
+from pinflow.retrieval import fusion
+from pinflow.retrieval.captions import Captions
+from pinflow.retrieval.describe import describe
+from pinflow.retrieval.encoding import LoadTrunk, PictureEncoder, Trunk
+from pinflow.retrieval.filters import Filters
+from pinflow.retrieval.index import Floats, Mask, Rows
+from pinflow.retrieval.query import Answer, Example, PinDetail, Query, Result, read_cursor, write_cursor
+from pinflow.retrieval.release import Release, Space
+
+
+@dataclass(frozen=True, eq=False)
+class Searcher:
+    """A release, ready to be searched from several threads. Nothing in it ever changes."""
+
+    release: Release
+    _filters: Filters = field(repr=False)
+    _captions: Captions = field(repr=False)
+    _encoder: PictureEncoder = field(repr=False)
+    _about: dict[str, Any] = field(repr=False)
+
+    @classmethod
+    def open(
+        cls, folder: Path, *, trunk: Trunk | None = None, load_trunk: LoadTrunk | None = None
+    ) -> Searcher:
+        """The release in `folder`, verified. Raises `CorruptError`.
+
+        `trunk`: the release's trunk, if it is loaded already. Otherwise `load_trunk` (default: that of
+        `learning`) is called with its name at the first query picture.
+        """
+        release = Release.open(Path(folder))
+        made = release.info["encoder"]
+        labels = {slug: str(about.get("query", slug)) for slug, about in release.info["labels"].items()}
+        return cls(
+            release,
+            Filters(release.pins, labels),
+            Captions(release.pins, labels),
+            PictureEncoder(str(made.get("trunk")), made.get("trunk_digest"), trunk, load_trunk),
+            describe(release),
+        )
+
+    @property
+    def collection(self) -> str:
+        """Name of the collection."""
+        return str(self.release.info["collection"])
+
+    def about(self) -> dict[str, Any]:
+        """What the release holds: labels with a cover each, price ranges, licences, attributes, figures."""
+        labels = [
+            {**label, "cover": None if label["cover"] is None else self._cover(label["cover"])}
+            for label in self._about["labels"]
+        ]
+        return {**self._about, "labels": labels}
+
+    def search(self, query: Query) -> Answer:
+        """The pins that answer `query`, best first; never a pin that the query itself names by id.
+
+        Raises `SearchError` naming the field at fault, `PictureError` for an unusable picture.
+        """
+        watch = _Watch()
+        offset = read_cursor(self.release.id, query)
+        space = self._space(query)
+        with watch.stage("filter"):
+            allowed = self._allowed(query, space)
+        with watch.stage("encode"):
+            positive = self._vectors(query.positive, space, query, "positive")
+            negative = self._vectors(query.negative, space, query, "negative")
+        with watch.stage("text"):
+            wanted = self._wanted(query, space, positive, negative, allowed)
+        with watch.stage("knn"):
+            scores, rows = fusion.rank(space.index, space.vectors, wanted, offset + query.limit + 1, allowed)
+            if query.min_score is not None:
+                kept = int((scores >= query.min_score).sum())
+                scores, rows = scores[:kept], rows[:kept]
+        end = offset + query.limit
+        with watch.stage("hydrate"):
+            results = self._results(space.rows[rows[offset:end]], scores[offset:end], offset, query.label)
+        cursor = write_cursor(self.release.id, query, end) if len(rows) > end else None
+        return Answer(results=results, next_cursor=cursor, timings_ms=watch.done(), release=self.release.id)
+
+    def warm(self) -> None:
+        """Load the trunk now, so that the first query picture need not wait. Raises `TrunkError`."""
+        self._encoder.load(self.release.shared.head)
+
+    def pin(self, id: str) -> PinDetail:
+        """Everything about one pin. Raises `SearchError` for an unknown id."""
+        row = self._row(id, "id")
+        about = self.release.pins.slice(row, 1).to_pylist()[0]
+        fetched = about["fetched_at"]
+        return PinDetail(
+            **self._pin(about, None),
+            labels=about["labels"],
+            caption=about["caption"],
+            related=about["related"],
+            sha256=about["sha256"],
+            fetched_at=None if fetched is None else fetched.isoformat(),
+            release=self.release.id,
+        )
+
+    def thumbnail(self, id: str) -> tuple[bytes, str]:
+        """A pin's thumbnail as WebP, and its digest. Raises `SearchError` for an unknown id."""
+        self._row(id, "id")
+        webp = self.release.thumbnail(id)
+        return webp, _digest(webp)
+
+    def _row(self, id: str, where: str) -> int:
+        try:
+            return self.release.shared.row_of[id]
+        except KeyError:
+            raise SearchError(f"{where}: no pin {id[:80]!r} in collection {self.collection}", where) from None
+
+    def _space(self, query: Query) -> Space:
+        if query.space == "shared":
+            return self.release.shared
+        if query.label is None:
+            raise SearchError("space: `local` compares within one label; name it in `label`", "space")
+        slug = self._filters.slug(query.label)
+        if slug not in self.release.local:
+            raise SearchError(f"space: label {slug!r} has no space of its own yet; use `shared`", "space")
+        return self.release.local[slug]
+
+    def _allowed(self, query: Query, space: Space) -> Mask:
+        mask = self._filters.mask(query.label, query.filter)
+        allowed = np.ones(len(space.ids), dtype=bool) if mask is None else mask[space.rows]
+        named = [example.id for example in (*query.positive, *query.negative) if example.id in space.row_of]
+        allowed[[space.row_of[id] for id in named if id is not None]] = False
+        return allowed
+
+    def _vectors(self, examples: Sequence[Example], space: Space, query: Query, where: str) -> Floats:
+        """(m, d) unit vectors of those examples that are not words."""
+        found: list[Floats] = []
+        pictures = [example.image for example in examples if example.image is not None]
+        encoded = iter(self._encoder.encode(pictures, space.head) if pictures else ())
+        for example in examples:
+            if example.url is not None:
+                raise SearchError(
+                    "picture links come in a later version: download it and send the file", f"{where}.url"
+                )
+            if example.id is not None:
+                self._row(example.id, f"{where}.id")
+                if example.id not in space.row_of:
+                    raise SearchError(
+                        f"{where}.id: {example.id[:80]!r} is not under label {query.label!r}, so it has no "
+                        "place in that label's own space; use `shared`, or send the picture",
+                        f"{where}.id",
+                    )
+                found.append(space.vectors[space.row_of[example.id]])
+            elif example.image is not None:
+                found.append(next(encoded))
+            elif example.vector is not None:
+                found.append(_unit(example.vector, space.index.d, f"{where}.vector"))
+        return np.array(found, dtype=np.float32).reshape(len(found), space.index.d)
+
+    def _wanted(
+        self, query: Query, space: Space, positive: Floats, negative: Floats, allowed: Mask
+    ) -> fusion.Wanted:
+        text = self._text(query.positive, space)
+        if text is None and not len(positive):
+            if query.negative:
+                raise SearchError("positive: give at least one example beside the negative ones", "positive")
+            positive = fusion.centre(space.vectors, allowed)
+        alone = len(negative) > 0 and len(positive) == 0
+        return fusion.Wanted(
+            picture=fusion.rocchio(positive, negative) if len(positive) else None,
+            text=text,
+            avoid_picture=fusion.rocchio(negative, negative[:0]) if alone else None,
+            avoid_text=self._text(query.negative, space),
+        )
+
+    def _text(self, examples: Sequence[Example], space: Space) -> Floats | None:
+        """(n,) mean relevance of every row of the space to the words of the examples."""
+        words = [example.text for example in examples if example.text is not None]
+        if not words:
+            return None
+        relevance = np.zeros(self.release.pins.num_rows, dtype=np.float32)
+        for text in words:
+            scores, rows = self._captions.search(text)
+            relevance[rows] += scores / len(words)
+        return relevance[space.rows]
+
+    def _results(self, rows: Rows, scores: Floats, offset: int, label: str | None) -> list[Result]:
+        slug = None if label is None else self._filters.slug(label)
+        pins = self.release.pins.take(rows).to_pylist()
+        return [
+            Result(**self._pin(pin, slug), rank=rank, score=float(score))
+            for rank, (pin, score) in enumerate(zip(pins, scores, strict=True), offset + 1)
+        ]
+
+    def _pin(self, about: dict[str, Any], label: str | None) -> dict[str, Any]:
+        labels = about["labels"]
+        return {
+            "id": about["id"],
+            "label": label if label in labels else next(iter(labels), None),
+            "title": about["title"],
+            "page_url": about["page_url"],
+            "image_url": about["picture_url"],
+            "thumb_url": self._thumb_url(about["id"]),
+            "attributes": dict(about["attributes"]),
+            "price": about["price"],
+            "currency": about["currency"],
+            "licence": about["licence"],
+            "creator": about["creator"],
+            "width": about["width"],
+            "height": about["height"],
+        }
+
+    def _cover(self, id: str) -> dict[str, str]:
+        return {"id": id, "thumb_url": self._thumb_url(id)}
+
+    def _thumb_url(self, id: str) -> str:
+        digest = _digest(self.release.thumbnail(id))
+        return f"/v1/collections/{self.collection}/thumbnails/{quote(id, safe='')}?v={digest}"
+
+
+class _Watch:
+    """Measures the stages of a search."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+        self._stages: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self._stages[name] = round((time.perf_counter() - start) * 1000, 3)
+
+    def done(self) -> dict[str, float]:
+        return {**self._stages, "total": round((time.perf_counter() - self._start) * 1000, 3)}
+
+
+def _unit(numbers: Sequence[float], d: int, where: str) -> Floats:
+    vector = np.array(numbers, dtype=np.float64)
+    if len(vector) != d:
+        raise SearchError(f"{where}: has {len(vector)} numbers, the space has {d}", where)
+    length = float(np.linalg.norm(vector))
+    if not np.isfinite(length) or length == 0:
+        raise SearchError(f"{where}: has no direction: numbers must be finite and not all zero", where)
+    return (vector / length).astype(np.float32)
+
+
+def _digest(webp: bytes) -> str:
+    return hashlib.sha256(webp).hexdigest()[:16]

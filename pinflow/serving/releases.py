@@ -1,0 +1,176 @@
+"""Follows each collection's current release, without a restart and without dropping a request.
+
+A release is fetched and opened in full, which verifies it, before one reference is swapped; a request
+keeps the `Searcher` it took. Whatever goes wrong with a new release, the old one stays.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from pinflow.errors import PinflowError
+from pinflow.retrieval.encoding import LoadTrunk, Trunk, load_trunk
+from pinflow.retrieval.searcher import Searcher
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 1.0
+MAX_RETRY_SECONDS = 60.0
+
+
+class Source(Protocol):
+    """Where releases come from. Every method may raise `PinflowError`."""
+
+    def collections(self) -> list[str]:
+        """Names of the collections in storage."""
+
+    def current(self, collection: str, /) -> str | None:
+        """Id of the release that `CURRENT` names; None where there is none yet."""
+
+    def fetch(self, collection: str, release_id: str, /) -> Path:
+        """A local folder that holds the whole release, verified."""
+
+
+@dataclass(frozen=True)
+class State:
+    """What is known about one collection: what is served, and why the newest release is not."""
+
+    searcher: Searcher | None = None
+    problem: str | None = None
+    refused: str | None = None  # id of the release that could not be opened
+    failures: int = 0
+    retry_at: float = 0.0  # time.monotonic()
+
+
+class Releases:
+    """The releases being served, by collection. `start` follows `source` in a thread of its own."""
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        load_trunk: LoadTrunk = load_trunk,
+        every: float = POLL_SECONDS,
+        warm: bool = True,
+    ) -> None:
+        """`every`: seconds between polls. `warm`: load trunks ahead of the first query picture."""
+        self._source = source
+        self._load_trunk = load_trunk
+        self._every = every
+        self._warm = warm
+        self._states: dict[str, State] = {}
+        self._problem: str | None = "storage was not looked at yet"
+        self._trunks: dict[str, Trunk] = {}
+        self._trunk_lock = threading.Lock()
+        self._polling = threading.Lock()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to follow the source."""
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._follow, name="releases", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End following; what is loaded stays loaded."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout=10)
+
+    def names(self) -> list[str]:
+        """Collections with a release loaded."""
+        return sorted(name for name, state in self._states.items() if state.searcher is not None)
+
+    def known(self, collection: str) -> bool:
+        """Whether the source has that collection, loaded or not."""
+        return collection in self._states
+
+    def get(self, collection: str) -> Searcher | None:
+        """The release being served, or None."""
+        state = self._states.get(collection)
+        return None if state is None else state.searcher
+
+    @property
+    def problem(self) -> str | None:
+        """Why the list of collections itself could not be read, or None."""
+        return self._problem
+
+    def problems(self) -> dict[str, str]:
+        """By collection: why its newest release is not the one that is served."""
+        return {name: state.problem for name, state in self._states.items() if state.problem is not None}
+
+    def poll(self) -> None:
+        """Look at the source once and load what is new. Never raises: problems are kept and logged."""
+        with self._polling:
+            try:
+                names = self._source.collections()
+            except Exception as error:  # noqa: BLE001 - the poller must outlive a broken storage
+                self._problem = _told("storage", error)
+                return
+            self._problem = None
+            # One assignment a collection: a reader sees the state before or after, never between.
+            self._states = {name: self._states.get(name, State()) for name in names}
+            for name in names:
+                self._states = {**self._states, name: self._refresh(name, self._states[name])}
+
+    def _refresh(self, name: str, state: State) -> State:
+        wanted: str | None = None
+        try:
+            wanted = self._source.current(name)
+            if wanted is None:
+                return State(state.searcher, "no release is published")
+            if state.searcher is not None and state.searcher.release.id == wanted:
+                return State(state.searcher)
+            if wanted == state.refused and time.monotonic() < state.retry_at:
+                return state
+            folder = self._source.fetch(name, wanted)
+            searcher = Searcher.open(folder, load_trunk=self._shared_trunk)
+            if (searcher.release.id, searcher.collection) != (wanted, name):
+                raise PinflowError(f"{folder} holds release {searcher.release.id} of {searcher.collection}")
+        except Exception as error:  # noqa: BLE001 - as above; the old release goes on being served
+            failures = state.failures + 1 if wanted == state.refused else 1
+            retry_at = time.monotonic() + min(MAX_RETRY_SECONDS, self._every * 2**failures)
+            return State(
+                state.searcher, _told(f"{name}: release {wanted}", error), wanted, failures, retry_at
+            )
+        log.info("%s: serving release %s", name, wanted)
+        return State(searcher)
+
+    def _follow(self) -> None:
+        warmed: set[str] = set()
+        while not self._stop.is_set():
+            self.poll()
+            for name in self.names() if self._warm else []:
+                searcher = self.get(name)
+                if searcher is not None and searcher.release.id not in warmed:
+                    warmed.add(searcher.release.id)
+                    self._warm_up(searcher)
+            self._stop.wait(self._every)
+
+    def _warm_up(self, searcher: Searcher) -> None:
+        try:
+            searcher.warm()
+        except Exception as error:  # noqa: BLE001 - searching by words and by pin works all the same
+            _told(f"{searcher.collection}: picture queries", error)
+
+    def _shared_trunk(self, name: str) -> Trunk:
+        """One copy of the weights for all collections and releases that use them."""
+        with self._trunk_lock:
+            if name not in self._trunks:
+                self._trunks[name] = self._load_trunk(name)
+            return self._trunks[name]
+
+
+def _told(what: str, error: Exception) -> str:
+    """Logs the error, with its trace where it is a bug, and returns one line for people."""
+    if isinstance(error, PinflowError):
+        log.warning("%s: %s", what, error)
+        return str(error)
+    log.error("%s: unexpected error", what, exc_info=error)
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,130 @@
+"""The worker process: one for many crawls, replaced when it dies, gone when nobody needs it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pinflow.collection import Source
+from pinflow.scraping.crawler import Crawler
+from pinflow.scraping.scrape import scrape
+from pinflow_tests.scraping.server import Site
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_one_process_serves_many_labels(site: Site, source: Source, crawler: Crawler, tmp_path: Path) -> None:
+    pids = set()
+    for label in ("cod", "eel"):
+        site.add(label, 2)
+        assert scrape(source, label, work=tmp_path / label, crawler=crawler).complete
+        pids.add(crawler.pid)
+    assert len(pids) == 1
+
+
+@pytest.mark.system
+def test_killed_in_the_middle_it_continues_and_fetches_nothing_twice(
+    site: Site, source: Source, tmp_path: Path
+) -> None:
+    site.page_size = 30
+    site.add("fish", 30)
+    site.slow = {"/originals/fish-2": 0.1}
+    work = tmp_path / "work"
+    with Crawler() as crawler:
+
+        def kill() -> None:
+            wait_for(lambda: len(list((work / "pictures").glob("[!.]*"))) >= 8)
+            os.kill(crawler.pid or 0, signal.SIGKILL)
+
+        killer = threading.Thread(target=kill)
+        killer.start()
+        first = scrape(source, "fish", work=work, crawler=crawler)
+        killer.join()
+        assert not first.complete
+        assert "the crawler process died" in (first.reason or "")
+        assert 8 <= len(first.files) < 30
+        spooled = {row["picture_url"] for row in first.pins.to_pylist() if row["sha256"]}
+        site.slow.clear()
+        site.asked.clear()
+        second = scrape(source, "fish", work=work, crawler=crawler)
+    assert (second.complete, len(second.files), second.pins.num_rows) == (True, 30, 30)
+    again = {f"{site.base}{path}" for path in site.pictures_asked()}
+    assert not again & spooled
+    assert second.pins.column("id").to_pylist() == [f"fish-{n}" for n in range(30)]
+
+
+def test_it_says_whom_to_contact_and_ends_when_its_owner_lets_go(
+    site: Site, source: Source, tmp_path: Path
+) -> None:
+    site.add("fish", 1)
+    with Crawler(contact="mailto:me@example.org") as crawler:
+        scrape(source, "fish", work=tmp_path, crawler=crawler)
+        pid = crawler.pid
+    assert {agent.split(" ", 1)[1] for agent in site.agents} == {"(+mailto:me@example.org)"}
+    assert pid is not None
+    assert not alive(pid)
+
+
+@pytest.mark.system
+def test_it_ends_when_its_owner_is_killed(tmp_path: Path) -> None:
+    code = (
+        "from pinflow.scraping.crawler import Crawler\n"
+        "crawler = Crawler()\n"
+        "crawler._start()\n"
+        "print(crawler.pid, flush=True)\n"
+        "import time; time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        pid = int(owner.stdout.readline())
+        assert alive(pid)
+        owner.kill()
+    wait_for(lambda: not alive(pid) or Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z")
+
+
+def test_a_full_disk_raises(site: Site, source: Source, crawler: Crawler, tmp_path: Path) -> None:
+    site.add("fish", 3)
+    (tmp_path / "pictures.jsonl").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left"):
+        scrape(source, "fish", work=tmp_path, crawler=crawler)
+    (tmp_path / "pictures.jsonl").unlink()
+    assert scrape(source, "fish", work=tmp_path, crawler=crawler).complete
+
+
+def test_an_error_of_our_own_raises_with_its_traceback(
+    site: Site, source: Source, crawler: Crawler, tmp_path: Path
+) -> None:
+    site.add("fish", 3)
+    (tmp_path / "related.jsonl").write_text('{"no": "id"}\n')
+    with pytest.raises(RuntimeError, match="KeyError"):
+        scrape(source, "fish", work=tmp_path, crawler=crawler)
+
+
+def test_without_a_crawler_a_shared_one_is_used(site: Site, source: Source, tmp_path: Path) -> None:
+    from pinflow.scraping.crawler import shared
+
+    site.add("fish", 1)
+    assert scrape(source, "fish", work=tmp_path).complete
+    assert shared().pid is not None
+    shared().close()
