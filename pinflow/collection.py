@@ -15,9 +15,11 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pinflow.errors import CollectionError, LabelError
-from pinflow.labels import slug
+from pinflow.labels import slug, text_of
 
 NAME = re.compile(r"^[a-z][a-z0-9_]*$")
+CRON = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 6))  # minute, hour, day, month, weekday
+RESERVED = ("label_lists",)  # where the label lists are stored, beside the collections
 Kind = Literal["pinterest", "wga", "openverse", "feed", "folder"]
 Positives = Literal["related", "label", "attributes", "captions", "augmentation", "clusters"]
 
@@ -76,6 +78,8 @@ class Collection(_Strict):
             raise ValueError(
                 "the file's name must be lower-case letters, digits and _, starting with a letter"
             )
+        if name in RESERVED:
+            raise ValueError(f"the file's name {name!r} is reserved: choose another")
         return name
 
     @field_validator("labels", mode="before")
@@ -84,17 +88,18 @@ class Collection(_Strict):
         if isinstance(labels, list):
             for label in labels:
                 try:
-                    slug(str(label))
+                    slug(text_of(label))
                 except LabelError as error:
                     raise ValueError(str(error)) from error
-            return [str(label) for label in labels]
+            return [text_of(label) for label in labels]
         return labels
 
     @field_validator("rescrape")
     @classmethod
     def _cron(cls, cron: str) -> str:
-        if len(cron.split()) != 5:
-            raise ValueError('expected a cron line of five fields, e.g. "0 3 * * *"')
+        fields = cron.split()
+        if len(fields) != len(CRON) or not all(map(_is_cron_field, fields, CRON)):
+            raise ValueError(f'{cron!r} is no cron line of five fields of numbers, e.g. "0 3 * * *"')
         return cron
 
     @model_validator(mode="after")
@@ -120,6 +125,8 @@ def load(folder: Path) -> Collections:
     bad: dict[str, str] = {}
     for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
         try:
+            if path.stem in good:
+                raise CollectionError(f"{path}: {path.stem}.yaml is there too: keep one of them")
             good[path.stem] = read(path)
         except CollectionError as error:
             bad[path.name] = str(error)
@@ -142,6 +149,19 @@ def read(path: Path) -> Collection:
         raise CollectionError(f"{path}: {error}") from error
     except ValidationError as error:
         raise CollectionError("; ".join(f"{path}: {_explain(e)}" for e in error.errors())) from error
+
+
+def _is_cron_field(field: str, bounds: tuple[int, int]) -> bool:
+    """Whether each part is `*`, `n` or `n-m`, with `/step` or without, inside `bounds`."""
+    low, high = bounds
+    for part in field.split(","):
+        found = re.fullmatch(r"(?:\*|(\d{1,2})(?:-(\d{1,2}))?)(?:/([1-9]\d?))?", part)
+        if not found:
+            return False
+        first, last = int(found[1] or low), int(found[2] or found[1] or high)
+        if not low <= first <= last <= high:
+            return False
+    return True
 
 
 def _explain(error: Any) -> str:

@@ -9,6 +9,7 @@ import csv
 import hashlib
 import io
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ from pinflow.errors import LabelError
 
 SLUG_LENGTH = 60
 QUERY_LENGTH = 500
+HASH_LENGTH = 6  # hex digits that tell two queries of one slug apart
+UNUSABLE = ("Cc", "Cs")  # Unicode categories: control characters, halves of a surrogate pair
 SLUG = re.compile(r"^[a-z0-9](?:[a-z0-9-]{0,58}[a-z0-9])?$")
 
 
@@ -29,14 +32,14 @@ class BadLine:
 
 
 def normalise(query: str) -> str:
-    """The query with white space collapsed. Raises `LabelError` for an unusable one."""
-    clean = " ".join(query.split())
+    """The query in composed Unicode (NFC), white space collapsed. Raises `LabelError` for an unusable one."""
+    clean = " ".join(unicodedata.normalize("NFC", query).split())
     if not clean:
         raise LabelError("a label is empty: write a word or phrase to search for")
     if len(clean) > QUERY_LENGTH:
         raise LabelError(f"label {clean[:40]!r}... has {len(clean)} characters; at most {QUERY_LENGTH}")
-    if any(ord(character) < 32 or ord(character) == 127 for character in clean):
-        raise LabelError(f"label {clean!r} holds control characters: remove them")
+    if any(unicodedata.category(character) in UNUSABLE for character in clean):
+        raise LabelError(f"label {clean!r} holds control characters or broken text: remove them")
     return clean
 
 
@@ -71,10 +74,12 @@ def slugs(queries: Iterable[str], taken: dict[str, str] | None = None) -> dict[s
         clean = normalise(query)
         if clean.casefold() in known:
             continue
-        key = slug(clean)
-        if key in given:
-            tail = hashlib.sha256(clean.encode()).hexdigest()[:6]
-            key = f"{key[: SLUG_LENGTH - 7].rstrip('-')}-{tail}"
+        plain = key = slug(clean)
+        tail = HASH_LENGTH
+        while key in given:
+            hashed = hashlib.sha256(clean.encode()).hexdigest()[:tail]
+            key = f"{plain[: SLUG_LENGTH - 1 - tail].rstrip('-')}-{hashed}"
+            tail += 1
         given[key] = fresh[key] = clean
         known[clean.casefold()] = key
     return fresh
@@ -93,7 +98,10 @@ def parse_list(text: str, suffix: str) -> tuple[list[str], list[BadLine]]:
             if line.strip() and not line.lstrip().startswith("#")
         ]
     elif suffix == ".csv":
-        lines = _csv_lines(text)
+        try:
+            lines = _csv_lines(text)
+        except csv.Error as error:
+            return [], [BadLine(0, text[:80], f"not CSV: {error}")]
     elif suffix in (".yaml", ".yml"):
         import yaml
 
@@ -112,21 +120,25 @@ def parse_list(text: str, suffix: str) -> tuple[list[str], list[BadLine]]:
     bad: list[BadLine] = []
     for number, line in lines:
         try:
-            if not isinstance(line, (str, int, float)):
-                raise LabelError(f"expected text, found {type(line).__name__}")
-            slug(str(line))
+            slug(text_of(line))
         except LabelError as error:
             bad.append(BadLine(number, str(line)[:80], str(error)))
         else:
-            good.append(normalise(str(line)))
+            good.append(normalise(text_of(line)))
     return good, bad
 
 
+def text_of(item: object) -> str:
+    """What a YAML list item says as a label. Raises `LabelError` for what YAML took for something else."""
+    if isinstance(item, bool) or not isinstance(item, (str, int, float)):
+        raise LabelError(f"expected text, found {type(item).__name__} {item!r}: put it in quotes")
+    return str(item)
+
+
 def _csv_lines(text: str) -> list[tuple[int, str]]:
-    rows = [row for row in csv.reader(io.StringIO(text)) if row]
-    if not rows:
-        return []
-    header = [cell.strip().lower() for cell in rows[0]]
+    reader = csv.reader(io.StringIO(text))
+    rows = [(reader.line_num, row) for row in reader if row]
+    header = [cell.strip().lower() for cell in rows[0][1]] if rows else []
     column = header.index("label") if "label" in header else 0
     start = 1 if "label" in header else 0
-    return [(n, row[column] if column < len(row) else "") for n, row in enumerate(rows[start:], start + 1)]
+    return [(number, row[column] if column < len(row) else "") for number, row in rows[start:]]

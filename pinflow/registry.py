@@ -29,16 +29,18 @@ class Label:
 
 def everything(store: Store, collection: str) -> dict[str, Label]:
     """Every label ever added, by slug, removed ones included. Raises `CorruptError`."""
-    found: dict[str, Label] = {}
-    for name, data in store.documents(collection, "labels").items():
-        try:
-            label = Label(**json.loads(data))
-        except (ValueError, TypeError) as error:
-            raise CorruptError(
-                f"{collection}/labels/{name} is damaged ({error}): delete it and add the label again"
-            ) from error
-        found[label.slug] = label
-    return found
+    documents = store.documents(collection, "labels").items()
+    found = (_parse(data, f"{collection}/labels/{name}") for name, data in documents)
+    return {label.slug: label for label in found}
+
+
+def find(store: Store, collection: str, slug: str) -> Label | None:
+    """One label, removed or not, at the cost of one read. Raises `CorruptError`."""
+    try:
+        data = store.read(collection, "labels", f"{slug}.json")
+    except FileNotFoundError:
+        return None
+    return _parse(data, f"{collection}/labels/{slug}.json")
 
 
 def live(store: Store, collection: str) -> dict[str, Label]:
@@ -46,8 +48,11 @@ def live(store: Store, collection: str) -> dict[str, Label]:
     return {slug: label for slug, label in everything(store, collection).items() if label.removed is None}
 
 
-def add(store: Store, collection: str, queries: Iterable[str], *, source: str) -> list[Label]:
-    """Register queries; those already live are left alone, removed ones come back. Returns the new."""
+def add(
+    store: Store, collection: str, queries: Iterable[str], *, source: str, revive: bool = True
+) -> list[Label]:
+    """Register queries; those already live are left alone. Removed ones come back only with `revive`: a
+    person may bring them back, a list that still holds them may not. Returns the new."""
     known = everything(store, collection)
     wanted = list(queries)
     fresh = slugs(wanted, {slug: label.query for slug, label in known.items()})
@@ -57,7 +62,7 @@ def add(store: Store, collection: str, queries: Iterable[str], *, source: str) -
     new += [
         replace(label, removed=None, added=now, source=source)
         for label in known.values()
-        if label.removed and label.query.casefold() in folded
+        if revive and label.removed and label.query.casefold() in folded
     ]
     store.many(lambda label: _write(store, collection, label), new)
     return new
@@ -77,6 +82,13 @@ def remove(store: Store, collection: str, names: Iterable[str]) -> list[Label]:
         gone.append(replace(label, removed=datetime.now(UTC).isoformat(timespec="seconds")))
     store.many(lambda label: _write(store, collection, label), gone)
     return gone
+
+
+def _parse(data: bytes, where: str) -> Label:
+    try:
+        return Label(**json.loads(data))
+    except (ValueError, TypeError) as error:
+        raise CorruptError(f"{where} is damaged ({error}): delete it and add the label again") from error
 
 
 def _write(store: Store, collection: str, label: Label) -> None:

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import tempfile
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,8 +21,10 @@ from typing import Any
 from pinflow.errors import CorruptError, StoreError
 from pinflow.store import File, Store, digest
 
-KEPT = 5  # releases kept for a roll-back
+KEPT = 5  # releases kept for a roll-back, and as many local copies
 ID_LENGTH = 16
+ID = re.compile(rf"[0-9a-f]{{{ID_LENGTH}}}")
+ABANDONED_SECONDS = 24 * 3600  # a local copy that is unfinished for so long has nobody working on it
 
 
 def identify(description: dict[str, Any], files: dict[str, File]) -> str:
@@ -28,9 +33,19 @@ def identify(description: dict[str, Any], files: dict[str, File]) -> str:
 
 
 def publish(store: Store, collection: str, description: dict[str, Any], files: dict[str, File]) -> str:
-    """Write the release, then swap the pointer; older releases beyond the last `KEPT` go. Returns its id."""
+    """Write the release, then swap the pointer; older releases beyond the last `KEPT` go. Returns its id.
+
+    Raises `CorruptError`, and leaves the pointer alone, where a file that it names is not stored.
+    """
     name = identify(description, files)
-    if current(store, collection) == name:
+    lost = store.missing(collection, (file.sha256 for file in files.values()))
+    if lost:
+        names = sorted(path for path, file in files.items() if file.sha256 in lost)
+        raise CorruptError(
+            f"no release of {collection}, the last one stays: {', '.join(names[:5])} "
+            f"({len(names)} files) are not stored: materialise their stages again"
+        )
+    if _is_current(store, collection, name):
         return name
     content = {
         "id": name,
@@ -47,16 +62,26 @@ def publish(store: Store, collection: str, description: dict[str, Any], files: d
         "release.json",
     )
     store.write(name.encode(), collection, "CURRENT")
-    _retire(store, collection)
+    _retire(store, collection, name)
     return name
 
 
 def current(store: Store, collection: str) -> str | None:
-    """The id in use, or None before the first release."""
+    """The id in use, or None before the first release. Raises `CorruptError` for a damaged pointer."""
     try:
-        return store.read(collection, "CURRENT").decode().strip() or None
+        name = store.read(collection, "CURRENT").decode(errors="replace").strip()
     except FileNotFoundError:
         return None
+    if not ID.fullmatch(name):
+        raise CorruptError(f"{collection}/CURRENT is damaged: {name[:40]!r} is no release id: publish again")
+    return name
+
+
+def _is_current(store: Store, collection: str, name: str) -> bool:
+    try:
+        return current(store, collection) == name and bool(describe(store, collection, name))
+    except StoreError:
+        return False
 
 
 def describe(store: Store, collection: str, name: str) -> dict[str, Any]:
@@ -76,7 +101,7 @@ def describe(store: Store, collection: str, name: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class LocalReleases:
-    """Verified local copies of releases, for serving: files are hard-linked or downloaded once."""
+    """Verified local copies of releases, for serving. The newest `KEPT` of a collection stay."""
 
     store: Store
     cache: Path
@@ -91,39 +116,72 @@ class LocalReleases:
     def fetch(self, collection: str, name: str) -> Path:
         """A folder with every file of the release, each verified against its digest. A folder appears
         under its final name only when it is complete."""
+        if not ID.fullmatch(name):
+            raise StoreError(f"{name[:40]!r} is no release id")
         folder = self.cache / collection / name
         if folder.is_dir():
             return folder
         content = describe(self.store, collection, name)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        building = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=folder.parent))
         try:
-            for path, file in content["files"].items():
-                target = building / path
-                if not target.resolve().is_relative_to(building.resolve()):
-                    raise CorruptError(
-                        f"release {name} of {collection} names a file outside its folder: {path}"
-                    )
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(self.store.get(collection, file["sha256"]))
-            (building / "release.json").write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            building = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=folder.parent))
             try:
-                os.rename(building, folder)
-            except OSError:
-                if not folder.is_dir():  # another process was first: its copy is as good
-                    raise
-        finally:
-            shutil.rmtree(building, ignore_errors=True)
+                self._fill(building, collection, content)
+                _rename(building, folder)
+            finally:
+                shutil.rmtree(building, ignore_errors=True)
+            _tidy(folder.parent)
+        except OSError as error:
+            raise StoreError(f"no local copy of release {name} in {self.cache}: {error}") from error
         return folder
 
+    def _fill(self, building: Path, collection: str, content: dict[str, Any]) -> None:
+        targets: dict[Path, str] = {}
+        for path, file in content["files"].items():
+            target = (building / path).resolve()
+            if building.resolve() not in target.parents:
+                raise CorruptError(
+                    f"release {content['id']} of {collection} names a file outside its folder: {path}"
+                )
+            targets[target] = file["sha256"]
 
-def _retire(store: Store, collection: str) -> None:
+        def copy(one: tuple[Path, str]) -> None:
+            one[0].parent.mkdir(parents=True, exist_ok=True)
+            one[0].write_bytes(self.store.get(collection, one[1]))
+
+        self.store.many(copy, targets.items())
+        (building / "release.json").write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+
+
+def _rename(building: Path, folder: Path) -> None:
+    try:
+        os.rename(building, folder)
+    except OSError:
+        if not folder.is_dir():  # another process was first: its copy is as good
+            raise
+
+
+def _tidy(copies: Path) -> None:
+    """Remove the oldest local copies, and unfinished ones whose process died."""
+    dated: list[tuple[float, Path]] = []
+    for path in copies.iterdir():
+        with suppress(FileNotFoundError):  # another process tidies too
+            dated.append((path.stat().st_mtime, path))
+    dated.sort(reverse=True)
+    whole = [path for _, path in dated if ID.fullmatch(path.name)]
+    dead = [path for when, path in dated if path.name[0] == "." and time.time() - when > ABANDONED_SECONDS]
+    for path in [*whole[KEPT:], *dead]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _retire(store: Store, collection: str, name: str) -> None:
     dated: list[tuple[str, str]] = []
-    for name in store.names(collection, "releases"):
+    for path, data in store.documents(collection, "releases").items():
+        one = path.split("/")[0]
         try:
-            dated.append((describe(store, collection, name)["created_at"], name))
-        except StoreError:
-            dated.append(("", name))
-    for _, name in sorted(dated)[:-KEPT]:
-        if name != current(store, collection):
-            store.delete(collection, "releases", name, "release.json")
+            dated.append((str(json.loads(data)["created_at"]), one))
+        except (ValueError, TypeError, KeyError):
+            dated.append(("", one))  # a damaged one goes first
+    for _, one in sorted(dated)[:-KEPT]:
+        if one != name:
+            store.delete(collection, "releases", one, "release.json")

@@ -100,7 +100,7 @@ SHARD = pa.schema(
 THUMBNAILS = pa.schema(
     [
         _field("id", TEXT, "pin id"),
-        _field("webp", pa.binary(), "WebP, longest side <= 128 px"),
+        _field("webp", pa.binary(), "WebP, longest side <= 256 px"),
     ]
 )
 
@@ -136,6 +136,7 @@ def embeddings(shared: int, local: int) -> pa.Schema:
     return pa.schema(
         [
             _field("id", TEXT, "pin id"),
+            _field("sha256", TEXT, "digest of the original bytes"),
             _field("encoder", TEXT, "digest of the encoder that made `shared`"),
             _field("label_encoder", TEXT, "digest of the label encoder that made `local`"),
             _field("shared", vector(shared), "unit vector in the collection's space"),

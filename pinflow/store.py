@@ -1,4 +1,4 @@
-"""Storage on any fsspec URL: objects, content-addressed blobs, manifests, tables. Nobody else touches it.
+"""Storage on any fsspec URL: content-addressed blobs, manifests, tables. Nobody else touches it.
 
 The state of a partition is one manifest, written last, naming blobs by digest: a reader sees the old
 state or the new one, never a mixture, on S3 as on a disk. Whoever dies half-way leaves only blobs
@@ -9,97 +9,26 @@ Layout: `<url>/<collection>/<stage>/[<label>/]manifest.json` and `<url>/<collect
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import io
 import json
-import os
-import secrets
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
-from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
-from pinflow.errors import CorruptError, StoreError
+from pinflow.errors import CorruptError
+from pinflow.manifest import JSON, File, Manifest, digest
+from pinflow.objects import Objects, age_of, base_name
 
-JSON = Any
+__all__ = ["File", "Manifest", "Store", "digest", "open_store", "table_bytes"]
+
 SWEEP_AGE_SECONDS = 24 * 3600  # a blob younger than this may belong to a run in flight
-REMOTE_THREADS = 32
-
-
-def digest(content: JSON) -> str:
-    """sha256 of JSON-able content, independent of key order."""
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-@dataclass(frozen=True)
-class File:
-    """A blob under a name. `rows` is set for tables."""
-
-    sha256: str
-    bytes: int
-    rows: int | None = None
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What a stage made for one label (or, with `label` None, for the collection).
-
-    `version` changes only when the content that others build on changed; `inputs` are the versions it
-    was built from and `recipe` the parameters, so that equality of both means "nothing to do".
-    `stats` are for people and never part of the version.
-    """
-
-    collection: str
-    stage: str
-    label: str | None
-    version: str
-    recipe: str
-    inputs: dict[str, JSON]
-    files: dict[str, File]
-    facts: dict[str, JSON] = field(default_factory=dict)
-    stats: dict[str, JSON] = field(default_factory=dict)
-    status: str = "complete"
-    reason: str | None = None
-    written_at: str = ""
-
-    @property
-    def rows(self) -> int:
-        """Rows of all tables together."""
-        return sum(file.rows or 0 for file in self.files.values())
-
-    @property
-    def size(self) -> int:
-        """Bytes of all files together."""
-        return sum(file.bytes for file in self.files.values())
-
-    @property
-    def content(self) -> str:
-        """Digest of every file and fact, also where `version` stands for less than all of them."""
-        return digest({"files": {n: f.sha256 for n, f in self.files.items()}, "facts": self.facts})
-
-    def to_json(self) -> bytes:
-        return json.dumps(asdict(self), sort_keys=True, indent=1, ensure_ascii=False).encode()
-
-    @classmethod
-    def from_json(cls, data: bytes, where: str) -> Manifest:
-        """Raises `CorruptError` naming `where`."""
-        try:
-            content = json.loads(data)
-            content["files"] = {name: File(**file) for name, file in content["files"].items()}
-            return cls(**content)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise CorruptError(
-                f"{where} is damaged ({error}): delete it and materialise that partition again"
-            ) from error
+RENEW_AGE_SECONDS = SWEEP_AGE_SECONDS / 2  # an older one is written again when it is put again
+REFERRING = "pins.parquet"  # the table whose `sha256` column names blobs: the pictures' original bytes
 
 
 def table_bytes(table: pa.Table) -> bytes:
@@ -111,92 +40,17 @@ def table_bytes(table: pa.Table) -> bytes:
     return sink.getvalue()
 
 
-class Store:
+class Store(Objects):
     """Every method takes the collection first. Raises `StoreError` where the storage fails."""
-
-    def __init__(self, url: str) -> None:
-        import fsspec
-
-        options: dict[str, Any] = {}
-        if url.startswith("s3://"):
-            options = {
-                "use_listings_cache": False,
-                "config_kwargs": {"connect_timeout": 5, "retries": {"max_attempts": 2}},
-            }
-        try:
-            self._fs, self._root = fsspec.core.url_to_fs(url, **options)
-        except ImportError as error:
-            raise StoreError(
-                f"storage {url} needs another package: pip install 'pinflow[s3]' ({error})"
-            ) from error
-        except ValueError as error:
-            raise StoreError(f"storage {url}: {error}") from error
-        self.url = url
-        self._local = url.startswith("file://") or "://" not in url
-        self._documents: dict[str, tuple[Any, bytes]] = {}
-
-    # Objects
-
-    def path(self, *parts: str) -> str:
-        """Where an object is, inside the file system. Parts come from slugs and digests only."""
-        return "/".join([self._root.rstrip("/"), *parts])
-
-    def read(self, *parts: str) -> bytes:
-        """Raises `FileNotFoundError` where there is none."""
-        with self._explained(parts):
-            return bytes(self._fs.cat_file(self.path(*parts)))
-
-    def write(self, data: bytes, *parts: str) -> None:
-        """Atomic: a reader sees the old object, or the whole new one."""
-        target = self.path(*parts)
-        with self._explained(parts):
-            if self._local:
-                _replace(Path(target), data)
-            else:
-                self._fs.pipe_file(target, data)
-
-    def delete(self, *parts: str) -> None:
-        with self._explained(parts):
-            self._fs.rm_file(self.path(*parts))
-
-    def exists(self, *parts: str) -> bool:
-        with self._explained(parts):
-            return bool(self._fs.exists(self.path(*parts)))
-
-    def names(self, *parts: str) -> list[str]:
-        """Names directly below a folder, sorted; none where the folder is missing."""
-        with self._explained(parts):
-            try:
-                found = self._fs.ls(self.path(*parts), detail=False)
-            except FileNotFoundError:
-                return []
-        names = (path.rstrip("/").rsplit("/", 1)[-1] for path in found)
-        return sorted(name for name in names if name and not name.startswith("."))
-
-    def objects(self, *parts: str) -> dict[str, Any]:
-        """Path -> stamp for every object below a folder; a stamp changes whenever the object does."""
-        with self._explained(parts):
-            try:
-                found = self._fs.find(self.path(*parts), detail=True)
-            except FileNotFoundError:
-                return {}
-        return {
-            path: (info.get("ETag"), info.get("ino"), info.get("mtime"), info["size"])
-            for path, info in found.items()
-            if not path.rsplit("/", 1)[-1].startswith(".")
-        }
-
-    def many(self, work: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
-        """`work` over `items` with many requests in flight, in order: storage far away is slow, not busy."""
-        with ThreadPoolExecutor(REMOTE_THREADS) as pool:
-            return list(pool.map(work, items))
 
     # Blobs
 
     def put(self, collection: str, data: bytes) -> str:
-        """Store bytes once, by content; the sha256 is their name."""
+        """Store bytes once, by content; the sha256 is their name. An old blob is written again, so that
+        a sweep does not take it before the manifest that is about to name it."""
         name = hashlib.sha256(data).hexdigest()
-        if not self.has(collection, name):
+        age = self.age(*_blob(collection, name))
+        if age is None or age > RENEW_AGE_SECONDS:
             self.write(data, *_blob(collection, name))
         return name
 
@@ -206,11 +60,8 @@ class Store:
     def missing(self, collection: str, digests: Iterable[str]) -> set[str]:
         """Those of the digests that are not stored: a record is a claim, the store is the truth."""
         wanted = sorted(set(digests))
-        return {
-            name
-            for name, there in zip(wanted, self.many(lambda n: self.has(collection, n), wanted), strict=True)
-            if not there
-        }
+        there = self.many(lambda name: self.has(collection, name), wanted)
+        return {name for name, stored in zip(wanted, there, strict=True) if not stored}
 
     def get(self, collection: str, sha256: str) -> bytes:
         """Verified bytes. A damaged or missing blob raises `CorruptError`; the damaged one is removed,
@@ -242,9 +93,9 @@ class Store:
         then missing, which the automation mends."""
         try:
             return self.get(manifest.collection, manifest.files[name].sha256)
-        except CorruptError:
+        except CorruptError as error:
             self.discard(manifest)
-            raise
+            raise CorruptError(f"{_where(manifest)}, {name}: {error}") from error
 
     def table(self, manifest: Manifest, name: str, columns: list[str] | None = None) -> pa.Table:
         import pyarrow.parquet as pq
@@ -255,8 +106,7 @@ class Store:
         except (pa.ArrowInvalid, OSError) as error:
             self.discard(manifest)
             raise CorruptError(
-                f"{'/'.join(_place(manifest.collection, manifest.stage, manifest.label)[:-1])}: "
-                f"{name} is not Parquet ({error})"
+                f"{_where(manifest)}, {name}: not Parquet ({error}): materialise it again"
             ) from error
 
     def commit(self, manifest: Manifest) -> Manifest:
@@ -275,7 +125,11 @@ class Store:
         return Manifest.from_json(data, "/".join(parts))
 
     def discard(self, manifest: Manifest) -> None:
-        """Forget a state; its blobs stay until swept."""
+        """Forget a state; its blobs stay until swept. A newer state in its place is left alone."""
+        with suppress(CorruptError):
+            now = self.manifest(manifest.collection, manifest.stage, manifest.label)
+            if now is None or now.files != manifest.files:
+                return
         self.delete(*_place(manifest.collection, manifest.stage, manifest.label))
 
     def manifests(self, collection: str, stage: str) -> dict[str, Manifest]:
@@ -289,68 +143,49 @@ class Store:
                     found[label] = Manifest.from_json(data, name)
         return found
 
-    def documents(self, *parts: str) -> dict[str, bytes]:
-        """Relative path -> content of every small object below a folder: one listing, and a read only of
-        what changed since this process last asked."""
-        folder = self.path(*parts)
-        stamps = self.objects(*parts)
-        changed = [path for path, stamp in stamps.items() if self._documents.get(path, (None,))[0] != stamp]
-        with self._explained(parts):
-            contents = self._fs.cat(changed, on_error="omit") if changed else {}
-        for path, data in contents.items():
-            self._documents[path] = (stamps[path], data)
-        return {
-            path[len(folder) + 1 :]: self._documents[path][1]
-            for path in sorted(stamps)
-            if path in self._documents
-        }
-
     # Housekeeping
 
     def sweep(self, collection: str, *, age_seconds: float = SWEEP_AGE_SECONDS) -> int:
-        """Remove blobs older than `age_seconds` that no manifest and no release names; how many."""
+        """Remove blobs older than `age_seconds` that no manifest and no release names, and temporary
+        files that a killed process left; how many. Raises `CorruptError`, and removes nothing, where
+        what is named cannot be known."""
+        used = self._named(collection)
+        blobs = self.path(collection, "blobs") + "/"
+        removed = 0
+        for path, info in self._find(collection).items():
+            name = base_name(path)
+            needless = name.startswith(".") or (path.startswith(blobs) and name not in used)
+            if needless and age_of(info) > age_seconds:
+                with suppress(FileNotFoundError), self._explained(collection):
+                    self._fs.rm_file(path)
+                    removed += 1
+        return removed
+
+    def _named(self, collection: str) -> set[str]:
+        """The digests of every blob that something still names."""
         used: set[str] = set()
+        tables: set[str] = set()
         for top in self.names(collection):
-            if top != "blobs":
-                for name, data in self.documents(collection, top).items():
+            for name, data in self.documents(collection, top).items() if top != "blobs" else ():
+                if name.endswith(".json"):
                     try:
-                        used.update(_digests(json.loads(data)) if name.endswith(".json") else ())
+                        content = json.loads(data)
                     except ValueError as error:
                         raise CorruptError(
                             f"{collection}/{top}/{name} is damaged, what it names unknown: nothing swept"
                         ) from error
-        removed = 0
-        for path, info in self._fs.find(self.path(collection, "blobs"), detail=True).items():
-            born = info.get("mtime") or info.get("LastModified")
-            seconds = born.timestamp() if isinstance(born, datetime) else float(born or 0)
-            if path.rsplit("/", 1)[-1] not in used and time.time() - seconds > age_seconds:
-                self._fs.rm_file(path)
-                removed += 1
-        return removed
+                    used.update(_digests(content))
+                    tables.update(_digests(_files(content).get(REFERRING)))
+        for pictures in self.many(lambda sha256: self._originals(collection, sha256), sorted(tables)):
+            used.update(pictures)
+        return used
 
-    @contextmanager
-    def _explained(self, parts: Iterable[str]) -> Iterator[None]:
-        """Turn what the file system says into a `StoreError` that says what to do."""
-        try:
-            yield
-        except (FileNotFoundError, StoreError):
-            raise
-        except OSError as error:
-            where = "/".join([self.url, *parts])
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise StoreError(
-                    f"no space left writing {where}: free some and run again; nothing is half-written"
-                ) from error
-            raise StoreError(f"cannot reach {where}: {error}. {self._advice()}") from error
-        except Exception as error:
-            if type(error).__module__.split(".")[0] not in ("botocore", "aiobotocore", "aiohttp"):
-                raise
-            raise StoreError(f"cannot reach {self.url}: {error}. {self._advice()}") from error
+    def _originals(self, collection: str, sha256: str) -> list[str]:
+        import pyarrow.parquet as pq
 
-    def _advice(self) -> str:
-        if self._local:
-            return "Check the folder and its permissions (PINFLOW_STORAGE)"
-        return "Check PINFLOW_STORAGE, AWS_ENDPOINT_URL, the credentials and the network"
+        column = pq.read_table(pa.BufferReader(self.get(collection, sha256)), columns=["sha256"])["sha256"]
+        found: list[str] = column.drop_null().to_pylist()
+        return found
 
 
 @lru_cache(maxsize=8)
@@ -367,6 +202,15 @@ def _place(collection: str, stage: str, label: str | None) -> tuple[str, ...]:
     return (collection, stage, *([label] if label else []), "manifest.json")
 
 
+def _where(manifest: Manifest) -> str:
+    return "/".join(_place(manifest.collection, manifest.stage, manifest.label)[:-1])
+
+
+def _files(content: JSON) -> Mapping[str, JSON]:
+    files = content.get("files") if isinstance(content, Mapping) else None
+    return files if isinstance(files, Mapping) else {}
+
+
 def _digests(content: JSON) -> Iterator[str]:
     """Every `sha256` value anywhere in a JSON document."""
     if isinstance(content, Mapping):
@@ -378,18 +222,3 @@ def _digests(content: JSON) -> Iterator[str]:
     elif isinstance(content, list):
         for value in content:
             yield from _digests(value)
-
-
-def _replace(target: Path, data: bytes) -> None:
-    """Write beside the target, then rename over it; the temporary file never stays after an error."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name[:40]}.{os.getpid()}.{secrets.token_hex(4)}")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

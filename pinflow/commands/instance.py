@@ -25,3 +25,13 @@ def prepare(settings: Settings) -> Path:
             text += "\nstorage:\n  postgres:\n    postgres_url:\n      env: PINFLOW_DATABASE_URL\n"
         target.write_text(text, encoding="utf-8")
     return home
+
+
+def create(settings: Settings) -> None:
+    """Prepare, and make Dagster's tables where there are none: processes that start together and each
+    make them leave a SQLite instance that nobody can open."""
+    prepare(settings)
+    import dagster as dg
+
+    with dg.DagsterInstance.get():
+        pass

@@ -4,50 +4,48 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 
-from pinflow.commands.instance import prepare
+from pinflow.commands.instance import create
+from pinflow.errors import PinflowError
 from pinflow.serving.run import check_address
 from pinflow.settings import Settings
 
-STOP_SECONDS = 20.0
+# Dagster has no log-in, and whoever reaches it can run code: from elsewhere, use an SSH tunnel.
+DAGSTER_HOST = "127.0.0.1"
+STOP_SECONDS = 12.0  # then what is left is killed
 
 
 def up(settings: Settings, *, host: str, dagster_port: int, app_port: int) -> int:
-    """Start all three, wait, stop all three. The exit code: 1 where one of them died by itself."""
+    """Start all three, wait, stop all three. The exit code: 1 where one of them died by itself.
+
+    Raises `PinflowError`, before anything starts, for an address that is open to a network without a
+    token, and for a port in use.
+    """
     check_address(host, settings)
-    prepare(settings)
-    environment = {
-        **os.environ,
-        "PINFLOW_HOME": str(settings.home_path),
-        "PINFLOW_COLLECTIONS": str(settings.collections.absolute()),
-    }
-    tools = Path(sys.executable).parent
-    workspace = str(resources.files("pinflow").joinpath("deploy/workspace.yaml"))
-    commands = {
-        "dagster-webserver": [
-            str(tools / "dagster-webserver"),
-            "-w",
-            workspace,
-            "-h",
-            host,
-            "-p",
-            str(dagster_port),
-        ],
-        "dagster-daemon": [str(tools / "dagster-daemon"), "run", "-w", workspace],
-        "app": [sys.executable, "-m", "pinflow.cli", "serve", "--host", host, "--port", str(app_port)],
-    }
-    signal.signal(signal.SIGTERM, _interrupt)
-    running = {name: subprocess.Popen(line, env=environment) for name, line in commands.items()}
-    print(
-        f"Dagster http://{host}:{dagster_port}   pinflow http://{host}:{app_port}   Ctrl-C stops both",
-        flush=True,
-    )
+    _check_free(DAGSTER_HOST, dagster_port, "DAGSTER_PORT")
+    _check_free(host, app_port, "PINFLOW_PORT")
+    create(settings)
+    serve = [sys.executable, "-m", "pinflow.cli", "serve", "--host", host, "--port", str(app_port)]
+    commands = {**dagster_commands(dagster_port), "app": serve}
+    for name in (signal.SIGINT, signal.SIGTERM):  # a shell has its background jobs ignore SIGINT
+        signal.signal(name, _interrupt)
+    running: dict[str, subprocess.Popen[bytes]] = {}
     try:
+        for name, command in commands.items():
+            running[name] = start(command, settings)
+        print(
+            f"Dagster http://{DAGSTER_HOST}:{dagster_port}   pinflow http://{host}:{app_port}   "
+            "Ctrl-C stops both",
+            flush=True,
+        )
         while all(process.poll() is None for process in running.values()):
             time.sleep(0.3)
         died = next(name for name, process in running.items() if process.poll() is not None)
@@ -56,20 +54,61 @@ def up(settings: Settings, *, host: str, dagster_port: int, app_port: int) -> in
     except KeyboardInterrupt:
         return 0
     finally:
-        _stop(running)
+        stop(running)
 
 
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
+def dagster_commands(port: int, workspace: Path | None = None) -> dict[str, list[str]]:
+    """Dagster's webserver and daemon over a workspace file, by default the one that pinflow brings."""
+    tools = Path(sys.executable).parent
+    file = str(workspace or resources.files("pinflow").joinpath("deploy/workspace.yaml"))
+    web = ["-w", file, "-h", DAGSTER_HOST, "-p", str(port), "--dagster-log-level", "warning"]
+    quiet = ["--code-server-log-level", "warning"]
+    return {
+        "dagster-webserver": [str(tools / "dagster-webserver"), *web, *quiet],
+        "dagster-daemon": [str(tools / "dagster-daemon"), "run", "-w", file, "--log-level", "warning", *quiet],
+    }
 
 
-def _stop(running: dict[str, subprocess.Popen[bytes]]) -> None:
+def start(command: list[str], settings: Settings) -> subprocess.Popen[bytes]:
+    """A child in a session of its own: a Ctrl-C reaches it once, through `stop`, not twice."""
+    environment: Mapping[str, str] = {
+        **os.environ,
+        "PINFLOW_HOME": str(settings.home_path),
+        "PINFLOW_STORAGE": settings.storage_url,
+        "PINFLOW_COLLECTIONS": str(settings.collections.absolute()),
+    }
+    return subprocess.Popen(command, env=environment, start_new_session=True)
+
+
+def stop(running: Mapping[str, subprocess.Popen[bytes]]) -> None:
+    """Interrupt all, wait, and kill whatever is left of them, their code servers and runs included."""
+    previous = {name: signal.signal(name, signal.SIG_IGN) for name in (signal.SIGINT, signal.SIGTERM)}
     for process in running.values():
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
     deadline = time.monotonic() + STOP_SECONDS
     for process in running.values():
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(max(0.1, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    for name, handler in previous.items():
+        signal.signal(name, handler)
+
+
+def _check_free(host: str, port: int, variable: str) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host.strip("[]"), port))
+        except OSError as error:
+            raise PinflowError(
+                f"{host}:{port} cannot be listened on ({error.strerror}): "
+                f"stop what uses it, or set {variable} to another port"
+            ) from error
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 DERIVATIVE_SIDE = 256  # px, the longest
-THUMBNAIL_SIDE = 128  # px, the longest
+THUMBNAIL_SIDE = 256  # px, the longest
 JPEG_QUALITY = 92  # with 4:4:4 chroma: what a trunk sees differs from the original by rounding only
 WEBP_QUALITY = 80
 SIGNATURE_SIDE = 16  # px
@@ -30,7 +30,7 @@ class Derived:
     phash: int  # 64 bits, unsigned
     signature: np.ndarray  # (768,) uint8, see `duplicates`
     jpeg: bytes  # longest side <= 256 px, never enlarged
-    webp: bytes  # longest side <= 128 px, never enlarged
+    webp: bytes  # longest side <= 256 px, never enlarged
 
 
 def derive(data: bytes) -> Derived:

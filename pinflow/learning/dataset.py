@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pinflow import schema
 from pinflow.errors import PinflowError
 
 Floats = npt.NDArray[np.float32]
@@ -50,15 +51,16 @@ class Dataset:
 
     def in_labels(self, labels: Ints) -> Mask:
         """Which pictures have one of these labels."""
-        found: Mask = np.isin(self.labels, labels).any(axis=1)
+        found: Mask = np.asarray(np.isin(self.labels, labels).any(axis=1))
         return found
 
     def same_label(self, rows: Ints, others: Ints) -> Mask:
         """bool (len(rows), len(others)): do they share a label?"""
-        same: Mask = np.zeros((len(rows), len(others)), dtype=bool)
+        same = np.zeros((len(rows), len(others)), dtype=np.bool_)
         for mine in self.labels[rows].T:
             for theirs in self.labels[others].T:
-                same |= np.equal.outer(np.where(mine < 0, -2, mine), theirs)
+                # -1 means no label, which is nothing to share.
+                np.logical_or(same, np.where(mine < 0, -2, mine)[:, None] == theirs[None, :], out=same)
         return same
 
     def are_related(self, rows: Ints, others: Ints) -> Mask:
@@ -115,7 +117,7 @@ def join(features: pa.Table, rows: pa.Table) -> Dataset:
     table = np.full((n, width), -1, dtype=np.int64)
     for i, its_labels in enumerate(own):
         table[i, : len(its_labels)] = sorted(its_labels)
-    vectors = to_numpy(features["vector"])
+    vectors = schema.matrix(features, "vector")
     return Dataset(
         vectors=vectors[source] if n else vectors[:0],
         sha256=np.array(unique, dtype=np.str_),
@@ -126,14 +128,6 @@ def join(features: pa.Table, rows: pa.Table) -> Dataset:
         labels=table,
         related=_pairs(ids, of, rows),
     )
-
-
-def to_numpy(column: pa.ChunkedArray) -> Floats:
-    """A column of fixed-size float32 vectors as (n, width), without a copy where it is one chunk."""
-    width = column.type.list_size
-    parts = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks]
-    flat = np.concatenate(parts) if len(parts) != 1 else parts[0]
-    return np.asarray(flat, dtype=np.float32).reshape(-1, width)
 
 
 def _places(features: pa.Table) -> dict[tuple[str, str], int]:

@@ -21,8 +21,8 @@ from pinflow.learning.head import Head
 METRICS = ("recall@1", "recall@5", "recall@10", "map@r")
 RESAMPLES = 2000
 LEVEL = 0.95
-# Similarities held at once: 64 MB of float32, whatever the size of the gallery.
-_CELLS = 16 * 1024 * 1024
+# Similarities held at once: 16 MB of float32 (and some 100 MB around them), however large the gallery.
+_CELLS = 4 * 1024 * 1024
 
 Values = npt.NDArray[np.float64]
 Relevance = Callable[[Ints, Ints], Mask]  # rows, other rows -> bool (len(rows), len(others))
@@ -145,9 +145,9 @@ def _measure(hits: Mask, possible: Ints) -> dict[str, Values]:
     ranks = np.arange(1, hits.shape[1] + 1)
     within = ranks[None, :] <= possible[:, None]
     precision = np.cumsum(hits, axis=1) / ranks
-    values: dict[str, Values] = {
-        f"recall@{k}": hits[:, :k].any(axis=1).astype(np.float64) for k in (1, 5, 10)
-    }
+    found: Values = np.maximum.accumulate(hits, axis=1).astype(np.float64)
+    last = hits.shape[1] - 1
+    values = {f"recall@{k}": found[:, min(k - 1, last)] for k in (1, 5, 10)}
     average: Values = (precision * (hits & within)).sum(axis=1) / possible
     return values | {"map@r": average}
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from pinflow import schema
 from pinflow.errors import PictureError
-from pinflow.learning.dataset import Floats, to_numpy
+from pinflow.learning.dataset import Floats
 from pinflow.learning.trunk import Trunk
 from pinflow.progress import Progress, Quiet
 
@@ -62,13 +62,12 @@ def _table(
     fresh: list[tuple[str, str]], vectors: list[Floats], width: int, known: pa.Table | None, reused: list[int]
 ) -> pa.Table:
     target = schema.features(width)
-    flat = np.concatenate([*vectors, np.zeros((0, width), dtype=np.float32)]).reshape(-1)
-    column = pa.FixedSizeListArray.from_arrays(pa.array(flat, pa.float32()), width)
+    column = schema.vectors(np.concatenate([*vectors, np.zeros((0, width), dtype=np.float32)]))
     ids, hashes = ([pair[side] for pair in fresh] for side in (0, 1))
     table = pa.table([pa.array(ids, pa.string()), pa.array(hashes, pa.string()), column], schema=target)
     if known is not None and reused:
         old = known.take(pa.array(sorted(reused), pa.int64()))
-        if to_numpy(old["vector"]).shape[1] != width:
+        if old.schema.field("vector").type != target.field("vector").type:
             raise ValueError("`known` holds vectors of another trunk")
         table = pa.concat_tables([old.cast(target), table])
     return table.sort_by("id").combine_chunks()

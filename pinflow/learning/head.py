@@ -36,6 +36,11 @@ class Head:
     kind: Kind = "identity"
     weights: dict[str, Array] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        # safetensors writes the memory of an array as it lies, whatever its strides say.
+        tidy = {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in self.weights.items()}
+        object.__setattr__(self, "weights", tidy)
+
     @property
     def digest(self) -> str:
         """sha256 of the kind and the weights; `identity` for the frozen space."""
@@ -44,7 +49,7 @@ class Head:
         digest = hashlib.sha256(self.kind.encode())
         for name, array in sorted(self.weights.items()):
             digest.update(f"{name}:{array.shape}".encode())
-            digest.update(np.ascontiguousarray(array, dtype="<f4").data)
+            digest.update(array.data)
         return digest.hexdigest()
 
     def fits(self, width: int) -> bool:
@@ -61,12 +66,13 @@ class Head:
         if not self.fits(out.shape[1]):
             raise ValueError(f"the head was fitted to another width than {out.shape[1]}")
         if self.kind == "linear":
-            out = out @ self.weights["weight"].T
+            out = (out @ self.weights["weight"].T).astype(np.float32)
         elif self.kind == "residual":
             directions = self.weights["directions"]
-            out = out + ((out @ directions.T) * self.weights["gains"]) @ directions
+            out = (out + (out @ directions.T * self.weights["gains"]) @ directions).astype(np.float32)
         norm = np.maximum(np.linalg.norm(out, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-        return (out / norm).astype(np.float32)
+        unit: Array = (out / norm).astype(np.float32)
+        return unit
 
     def softened(self, strength: float) -> Head:
         """A residual head that goes only part of the way: 0 is the frozen space, 1 the head itself.
@@ -76,14 +82,12 @@ class Head:
         if self.kind != "residual" or strength == 1:
             return self
         added = ((1 + self.weights["gains"]) ** 2 - 1) * strength**2
-        gains = (np.sqrt(1 + added) - 1).astype(np.float32)
-        return Head("residual", {"directions": self.weights["directions"], "gains": gains})
+        return Head("residual", {"directions": self.weights["directions"], "gains": np.sqrt(1 + added) - 1})
 
     def to_bytes(self) -> bytes:
         """safetensors with the kind as JSON metadata."""
         from safetensors.numpy import save
 
-        # safetensors wants at least the header; an identity has no tensor to carry.
         data: bytes = save(dict(self.weights), metadata={"pinflow.head": json.dumps({"kind": self.kind})})
         return data
 
@@ -104,7 +108,7 @@ class Head:
             raise CorruptError(
                 f"a head of kind {kind!r} with weights {sorted(weights)}: fit the encoder again"
             )
-        return Head(kind, {name: np.asarray(array, dtype=np.float32) for name, array in weights.items()})
+        return Head(kind, weights)
 
 
 IDENTITY = Head()

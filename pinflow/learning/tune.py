@@ -4,14 +4,18 @@ The head stretches the frozen space along a few directions and leaves the rest a
 `residual`). The directions start as shrunken linear discriminants (Fisher 1936; shrinkage as in
 regularised discriminant analysis, Friedman 1989) and are then trained with a contrastive loss.
 
-Why not a plain linear projection: in cross-validation on two real sets (mean MAP@R, 2 repeats) it gains
-on labels it knows and forgets what ImageNet knew about the others:
+Why not a plain linear projection: it gains on labels it knows and forgets what the trunk knew about
+others. Gain in MAP@R over frozen in cross-validation on two real sets (392 pictures of food in 9
+labels, 54 products in 6), before `promotion` chooses how far to go:
 
-=================== ============ ============ ============== ============== ============
-head                food, known  shop, known  food, unseen   shop, unseen   inside label
-=================== ============ ============ ============== ============== ============
-frozen              .404         .519         .632           .644           .332
-=================== ============ ============ ============== ============== ============
+=============================== ============ ============ ============== ============== ============
+head                            food, known  shop, known  food, unseen   shop, unseen   inside label
+=============================== ============ ============ ============== ============== ============
+linear to 256, SupCon           +.101        +.189        -.173          -.090          -.083
+residual, random start, SupCon  +.087        +.066        -.196          -.089          -.076
+discriminants alone             +.055        +.111        +.001          +.009           .000
+discriminants, then SupCon      +.061        +.145        -.010          +.002          +.006
+=============================== ============ ============ ============== ============== ============
 """
 
 from __future__ import annotations
@@ -41,7 +45,7 @@ class Recipe:
     by_related: bool = True  # related pins belong together
     related_weight: float = 0.5  # share of the related term in the loss, where there are related pins
     stretch: float = 2.0  # how strongly the discriminant directions count at the start
-    shrinkage: float = 3.0  # added to the within-class variance, in units of its mean
+    shrinkage: float = 10.0  # added to the within-class variance, in units of its mean
     rank: int = 128  # directions at most
     steps: int = 100
     warm_up: int = 10  # steps
@@ -102,7 +106,31 @@ def _train(
     recipe: Recipe,
     seed: int,
 ) -> Doubles:
-    """The directions (k, w) after contrastive training."""
+    """The directions (k, w) after contrastive training, by one thread.
+
+    The matrices are small: more threads are slower as soon as anything else runs, and would make the
+    result depend on how many there are.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return _loop(vectors, start, data, rows, classes, pairs, recipe, seed)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _loop(
+    vectors: Doubles,
+    start: Doubles,
+    data: Dataset,
+    rows: Ints,
+    classes: Ints,
+    pairs: Ints,
+    recipe: Recipe,
+    seed: int,
+) -> Doubles:
     import torch
 
     from pinflow.learning.loss import SupCon
@@ -127,7 +155,8 @@ def _train(
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_([weight], recipe.clip)
         optimiser.step()
-    return weight.detach().double().numpy()
+    trained: Doubles = weight.detach().double().numpy()
+    return trained
 
 
 def _positives(data: Dataset, batch: Ints, related: bool, recipe: Recipe) -> list[tuple[float, torch.Tensor]]:
@@ -166,7 +195,7 @@ def _residual(weight: Doubles) -> Head:
     """
     _, strength, directions = np.linalg.svd(weight, full_matrices=False)
     gains = np.sqrt(1 + strength**2) - 1
-    return Head("residual", {"directions": directions.astype(np.float32), "gains": gains.astype(np.float32)})
+    return Head("residual", {"directions": directions, "gains": gains})
 
 
 def _unit(vectors: npt.NDArray[np.float32]) -> Doubles:

@@ -11,14 +11,17 @@ The conditions are level-triggered: they compare manifests (`planning`), not eve
 edge-triggered ones lose an update that lands in the tick after a request, never ask for partitions
 that were missing when they were first looked at, and forget everything when their cursor is lost; a
 comparison of states has nothing to lose. What failed is left alone until its inputs change or the
-nightly retry, so that a bug in one label costs one run and holds nobody else up.
+nightly retry, so that a bug in one label costs one run and holds nobody else up. Failures are the one
+thing that only Dagster knows, so there its events count; with its cursor lost, they wait for the night.
 """
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import dagster as dg
 
@@ -49,7 +52,7 @@ class Stale(dg.AutomationCondition[dg.AssetKey]):
         return "Its manifest is missing, or was made from other inputs than are there now"
 
     def evaluate(self, context: Any) -> dg.AutomationResult[dg.AssetKey]:
-        snapshot = _look(self.storage, self.collection, context.evaluation_id)
+        snapshot = _look(self.storage, self.collection, context.asset_graph_view)
         requested = self._requested(context)
         due = snapshot.stale(self.stage) | self._set_off_by(requested, snapshot)
         due = {label for label in due if self._possible(label, requested, snapshot)}
@@ -105,22 +108,26 @@ def _settled(snapshot: Snapshot, label: str) -> bool:
     return snapshot.manifest("pins", label) is not None or age.total_seconds() >= GRACE_SECONDS
 
 
-_last: dict[tuple[str, str], tuple[Any, Snapshot]] = {}
+# By the view that Dagster makes for one evaluation, so that it goes when the evaluation ends.
+_seen: WeakKeyDictionary[Any, dict[tuple[str, str], Snapshot]] = WeakKeyDictionary()
 
 
-def _look(storage: str, collection: Collection, evaluation: Any) -> Snapshot:
+def _look(storage: str, collection: Collection, view: Any) -> Snapshot:
     """One snapshot a tick and collection: all its conditions see the same state."""
+    snapshots = _seen.setdefault(view, {})
     key = (storage, collection.name)
-    if key not in _last or _last[key][0] != evaluation:
-        _last[key] = (evaluation, Snapshot(open_store(storage), collection))
-    return _last[key][1]
+    if key not in snapshots:
+        snapshots[key] = Snapshot(open_store(storage), collection)
+    return snapshots[key]
 
 
 def condition(storage: str, collection: Collection, stage: str) -> dg.AutomationCondition[Any]:
     """When to request `stage`: it is stale, nobody works on it or above it, and it did not just fail."""
     on = dg.AutomationCondition
     calm = ~on.in_progress() & ~on.any_deps_match(on.in_progress())
-    again = on.any_deps_updated() | on.code_version_changed() | on.cron_tick_passed(collection.rescrape)
+    change = on.any_deps_updated() | on.code_version_changed() | on.cron_tick_passed(collection.rescrape)
+    # Remembered until it was acted upon: a change may come while something above is still running.
+    again = change.since(on.newly_requested() | on.execution_failed().newly_true())
     return (Stale(storage, collection, stage) & calm & (~on.execution_failed() | again)).with_label(
         f"{stage} is stale and nothing above it is running"
     )
@@ -128,12 +135,15 @@ def condition(storage: str, collection: Collection, stage: str) -> dg.Automation
 
 def automation_sensor(collection: Collection) -> dg.AutomationConditionSensorDefinition:
     """Evaluates the conditions of one collection in the code location, every half minute."""
-    return dg.AutomationConditionSensorDefinition(
-        f"{collection.name}_automation",
-        target=dg.AssetSelection.groups(collection.name),
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        minimum_interval_seconds=TICK_SECONDS,
-        use_user_code_server=True,
-        run_tags={"pinflow/trigger": "automation"},
-        description="Requests what is stale: see pinflow/pipeline/automation.py for the table.",
-    )
+    with warnings.catch_warnings():
+        # `use_user_code_server` is beta, and the only way to run conditions of one's own.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        return dg.AutomationConditionSensorDefinition(
+            f"{collection.name}_automation",
+            target=dg.AssetSelection.groups(collection.name),
+            default_status=dg.DefaultSensorStatus.RUNNING,
+            minimum_interval_seconds=TICK_SECONDS,
+            use_user_code_server=True,
+            run_tags={"pinflow/trigger": "automation"},
+            description="Requests what is stale: see pinflow/pipeline/automation.py for the table.",
+        )

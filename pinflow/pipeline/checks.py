@@ -6,6 +6,7 @@ Blocking checks guard against wrong results. The others tell a person what to lo
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,7 @@ import pyarrow as pa
 
 from pinflow import schema
 from pinflow.pipeline.partition import Partition
+from pinflow.pipeline.partitions import label_partitions
 from pinflow.pipeline.stages import STAGES
 from pinflow.store import Manifest
 
@@ -217,11 +219,22 @@ CHECKS: dict[str, tuple[Check, ...]] = {
 
 
 def specs(key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
-    """The checks of one asset, as Dagster declares them."""
-    return [
-        dg.AssetCheckSpec(check.name, asset=key, blocking=check.blocking, description=check.description)
-        for check in CHECKS.get(key.path[-1], ())
-    ]
+    """The checks of one asset, as Dagster declares them: a label's own, so that the next label's verdict
+    does not stand in for it."""
+    collection, stage = key.path
+    partitions = label_partitions(collection) if per_label(stage) else None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.PreviewWarning)  # partitioned checks are young; tests watch them
+        return [
+            dg.AssetCheckSpec(
+                check.name,
+                asset=key,
+                blocking=check.blocking,
+                description=check.description,
+                partitions_def=partitions,
+            )
+            for check in CHECKS.get(stage, ())
+        ]
 
 
 def results(part: Partition, manifest: Manifest) -> list[dg.AssetCheckResult]:

@@ -12,7 +12,6 @@ import dagster as dg
 from pydantic import PrivateAttr
 from upath import UPath
 
-from pinflow.errors import StoreError
 from pinflow.store import Manifest, open_store
 
 TABLE = "table.parquet"
@@ -40,10 +39,11 @@ class TableIOManager(dg.ConfigurableIOManager, dg.UPathIOManager):
 
     def load_from_path(self, context: dg.InputContext, path: UPath) -> Any:
         collection, stage = context.asset_key.path
+        # From the path: a reader of all labels has no partition key of its own.
+        label = path.parent.name
         store = open_store(self.storage)
-        manifest = store.manifest(collection, stage, context.partition_key)
+        manifest = store.manifest(collection, stage, label)
         if manifest is None:
-            raise StoreError(
-                f"{path} is not there: materialise {collection}/{stage} for {context.partition_key}"
-            )
+            # Dagster knows this one: an input may allow missing partitions.
+            raise FileNotFoundError(f"{path} is not there: materialise {collection}/{stage} for {label}")
         return store.table(manifest, TABLE)

@@ -55,8 +55,9 @@ class Partition:
 
     @cached_property
     def unchanged(self) -> Manifest | None:
-        """The state that is there, if making it again would change nothing."""
-        return self.previous if self.snapshot.fresh(self.stage, self.label) else None
+        """The state that is there, if making it again would change nothing and all of it is stored."""
+        state = self.previous if self.snapshot.fresh(self.stage, self.label) else None
+        return state if state and not self.store.missing(self.collection.name, _blobs(state)) else None
 
     def read(self, stage: str) -> Manifest:
         """The upstream state of this label, or of a roll-up. Raises `StoreError` where there is none."""
@@ -138,6 +139,13 @@ class Partition:
             status="incomplete" if reason else "complete",
             reason=reason,
         )
+
+
+def _blobs(state: Manifest) -> Iterator[str]:
+    """Every blob of a state, the preview for people included."""
+    yield from (file.sha256 for file in state.files.values())
+    if shown := state.stats.get("preview"):
+        yield str(shown["sha256"])
 
 
 def _rounded(seconds: Mapping[str, float]) -> dict[str, float]:

@@ -20,10 +20,10 @@ from pinflow.store import Manifest, Store, digest
 
 RETUNE_SHARE = 0.2  # share of rows new since the served encoder at which it is tuned again
 RETUNE_HOURS = 20.0  # so that it happens nightly at most
-RETRY_FIRST_SECONDS = (
-    60.0  # the first retry of an incomplete scrape is at the next tick, the second after this
-)
+# The first retry of an incomplete scrape is at the next tick, the second after this, then twice as long.
+RETRY_FIRST_SECONDS = 60.0
 RETRY_LONGEST_SECONDS = 24 * 3600.0
+LEAVES_OUT_REMOVED = ("images", "index", "gallery")  # what reads the tombstones
 
 
 def recipe(collection: Collection, stage: str, query: str | None = None) -> str:
@@ -56,8 +56,17 @@ class Snapshot:
 
     @cached_property
     def labels(self) -> dict[str, registry.Label]:
-        """The live labels, by slug."""
+        """The live labels, by slug; with `only`, that one."""
+        if self.only is not None:
+            label = registry.find(self.store, self.collection.name, self.only)
+            return {self.only: label} if label and label.removed is None else {}
         return registry.live(self.store, self.collection.name)
+
+    @cached_property
+    def tombstones(self) -> str | None:
+        """Digest of all that was removed for good; None before the first."""
+        files = self.store.documents(self.collection.name, "tombstones")
+        return digest({name: data.decode() for name, data in files.items()}) if files else None
 
     def manifest(self, stage: str, label: str | None = None) -> Manifest | None:
         """The state of one partition; None where it was never made or is damaged."""
@@ -98,6 +107,8 @@ class Snapshot:
                 if manifest is None:
                     return None
                 found[name] = _version(stage, manifest)
+        if stage in LEAVES_OUT_REMOVED and self.tombstones:
+            found["tombstones"] = self.tombstones
         return found
 
     def fresh(self, stage: str, label: str | None = None) -> bool:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
 
 import dagster as dg
+from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 
 from pinflow import registry
 from pinflow.collection import Collection
@@ -32,6 +32,7 @@ IN_FLIGHT = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+UNFINISHED = [BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING, BulkActionStatus.FAILING]
 
 
 def label_list_sensor(collection: Collection) -> dg.SensorDefinition:
@@ -81,7 +82,7 @@ def register(store: Store, collection: Collection, house: House | None, seen: di
     if collection.labels != "all":
         stamp = json.dumps(collection.labels)
         if seen.get("") != stamp:
-            registry.add(store, collection.name, collection.labels, source="collection file")
+            registry.add(store, collection.name, collection.labels, source="collection file", revive=False)
             seen[""] = stamp
     elif house is not None and time.time() - float(seen.get("*", 0)) > RELIST_SECONDS:
         seen["*"] = str(time.time())
@@ -100,7 +101,7 @@ def _from_list(store: Store, collection: str, name: str) -> list[str]:
         good, bad = parse_list(data.decode("utf-8-sig"), "." + name.rsplit(".", 1)[-1].lower())
     except UnicodeDecodeError as error:
         good, bad = [], [BadLine(0, name, f"not UTF-8 ({error}): save the list as UTF-8")]
-    registry.add(store, collection, good, source=name)
+    registry.add(store, collection, good, source=name, revive=False)
     report = [f"{name}, line {one.line}: {one.text!r} skipped: {one.reason}" for one in bad]
     store.write(
         json.dumps(report, ensure_ascii=False, indent=1).encode(),
@@ -118,12 +119,17 @@ def _from_source(store: Store, collection: Collection, house: House) -> list[str
         found = list_labels(collection.source, work=house.crawl_folder(collection.name, ".labels"))
     except PinflowError as error:
         return [f"{collection.name}: its source does not list its labels now: {error}"]
-    registry.add(store, collection.name, found, source="source")
+    registry.add(store, collection.name, found, source="source", revive=False)
     return []
 
 
-def _idle(instance: dg.DagsterInstance, collection: str, slugs: Iterable[str]) -> list[str]:
-    """Those partitions that no run in flight works on: deleting one under a run would kill it."""
+def _idle(instance: dg.DagsterInstance, collection: str, slugs: list[str]) -> list[str]:
+    """Those partitions that nothing in flight works on: deleting one under a run or a backfill kills it."""
+    if not slugs:
+        return []
+    backfills = instance.get_backfills(BulkActionsFilter(statuses=UNFINISHED))
+    if any(key.path[0] == collection for backfill in backfills for key in backfill.asset_selection or ()):
+        return []
     busy = {
         run.tags.get("dagster/partition")
         for run in instance.get_runs(dg.RunsFilter(statuses=IN_FLIGHT))

@@ -140,8 +140,8 @@ def build(vectors: Floats) -> Index:
     """An index over (n, d) float32 unit vectors, chosen by size, its recall measured and recorded.
 
     Above `FLAT_ROWS` rows, `nprobe` is tuned on rows kept out of training until recall@10 reaches
-    `RECALL` (a query's own row never counts). n may be 0. Raises `ValueError` for anything else than
-    finite float32 unit vectors.
+    `RECALL` (a query's own row never counts). n may be 0, and d too then. Raises
+    `ValueError` for anything else than finite float32 unit vectors.
     """
     faiss = _library()
     vectors = _checked(vectors, "vectors")
@@ -250,8 +250,14 @@ def _even(vectors: Floats) -> Floats:
 
 def _checked(vectors: Floats, name: str, d: int | None = None) -> Floats:
     vectors = np.asarray(vectors)
-    if vectors.ndim != 2 or vectors.dtype != np.float32 or vectors.shape[1] != (d or vectors.shape[1] or 1):
+    if (
+        vectors.ndim != 2
+        or vectors.dtype != np.float32
+        or vectors.shape[1] != (vectors.shape[1] if d is None else d)
+    ):
         raise ValueError(f"{name} must be (n, {d or 'd'}) float32, not {vectors.shape} {vectors.dtype}")
+    if len(vectors) and not vectors.shape[1]:
+        raise ValueError(f"{name} have no numbers")
     if not np.isfinite(vectors).all():
         raise ValueError(f"{name} hold numbers that are not finite")
     return np.ascontiguousarray(vectors)
@@ -285,7 +291,7 @@ def _read_meta(meta: dict[str, Any] | str | bytes) -> dict[str, Any]:
     types: dict[str, Callable[[Any], bool]] = {
         "kind": lambda v: v in _KINDS,
         "n": lambda v: isinstance(v, int) and v >= 0,
-        "d": lambda v: isinstance(v, int) and v >= 1,
+        "d": lambda v: isinstance(v, int) and v >= 0,
         "nprobe": lambda v: isinstance(v, int) and v >= 0,
         "recall": lambda v: isinstance(v, (int, float)),
         "sha256": lambda v: isinstance(v, str),

@@ -164,6 +164,8 @@ class Searcher:
                 found.append(next(encoded))
             elif example.vector is not None:
                 found.append(_unit(example.vector, space.index.d, f"{where}.vector"))
+        if space.index.d == 0:  # nothing was ever embedded, so there is nothing to compare with
+            return space.vectors[:0]
         return np.array(found, dtype=np.float32).reshape(len(found), space.index.d)
 
     def _wanted(

@@ -80,7 +80,7 @@ def make_app(releases: Releases, settings: Settings) -> FastAPI:
         title="pinflow",
         version=pinflow.__version__,
         description="Search collections of pictures by picture, by words, or by both. "
-        "Errors are `application/problem+json` (RFC 9457).",
+        "Errors are application/problem+json (RFC 9457).",
         docs_url=None,
         redoc_url=None,
         lifespan=life,
@@ -177,7 +177,7 @@ def _api(releases: Releases, cacheable: str) -> APIRouter:
 
     @router.get(
         "/collections/{name}/thumbnails/{id:path}",
-        summary="Thumbnail, WebP, longest side at most 128 px",
+        summary="Thumbnail, WebP, longest side at most 256 px",
         response_class=Response,
         responses={
             **responses(404),

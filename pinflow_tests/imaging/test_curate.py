@@ -81,7 +81,7 @@ def test_derivatives_are_small_plain_and_sorted() -> None:
     assert sizes == [(100, 60), (128, 256)]
     assert [Image.open(io.BytesIO(data)).size for data in thumbnails["webp"].to_pylist()] == [
         (100, 60),
-        (64, 128),
+        (128, 256),
     ]
     for data in [*shard["jpeg"].to_pylist(), *thumbnails["webp"].to_pylist()]:
         assert b"Secret" not in data

@@ -41,7 +41,9 @@ def pictures(
             "phash": pa.array([phash.get(i, spread_hash(content.get(i, i))) for i in ids], pa.uint64()),
             "origin_keys": pa.array([[origin[i]] if i in origin else [] for i in ids], schema.TEXTS),
             "duplicates": pa.array([[] for _ in ids], schema.TEXTS),
-            "attributes": pa.array([list((attributes or {}).get(i, {}).items()) for i in ids], schema.ATTRIBUTES),
+            "attributes": pa.array(
+                [list((attributes or {}).get(i, {}).items()) for i in ids], schema.ATTRIBUTES
+            ),
             "related": pa.array([(related or {}).get(i, []) for i in ids], schema.TEXTS),
         }
     )

@@ -96,7 +96,11 @@ def make_pins(each: int = 4) -> list[dict[str, Any]]:
 
 
 def write_release(
-    folder: Path, id: str = "r1", pins: list[dict[str, Any]] | None = None, collection: str = "drawings"
+    folder: Path,
+    id: str = "r1",
+    pins: list[dict[str, Any]] | None = None,
+    collection: str = "drawings",
+    width: int = GRID * GRID * 3,
 ) -> Path:
     """Write a whole release into `folder` and return it."""
     pins = make_pins() if pins is None else pins
@@ -115,7 +119,6 @@ def write_release(
     pq.write_table(pa.Table.from_pylist(rows, schema=schema.RELEASE_PINS), folder / "pins.parquet")
     thumbnails = [{"id": pin["id"], "webp": one.webp} for pin, one in zip(pins, derived, strict=True)]
     pq.write_table(pa.Table.from_pylist(thumbnails, schema=schema.THUMBNAILS), folder / "thumbnails.parquet")
-    width = GRID * GRID * 3
     features = GridTrunk().encode([one.jpeg for one in derived]) if pins else np.empty((0, width), np.float32)
     _write_space(folder, "gallery", SHARED_HEAD.apply(features), SHARED_HEAD)
     np.save(folder / "vectors.npy", SHARED_HEAD.apply(features))

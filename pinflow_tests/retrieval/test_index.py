@@ -190,7 +190,7 @@ def test_an_index_of_other_vectors_is_corrupt():
         np.ones((3, 4), np.float64) / 2,
         np.full((3, 4), np.nan, np.float32),
         np.ones(4, np.float32) / 2,
-        np.empty((0, 0), np.float32),
+        np.empty((2, 0), np.float32),
     ],
 )
 def test_only_finite_float32_unit_vectors_are_indexed(vectors):

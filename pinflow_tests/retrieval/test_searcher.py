@@ -12,7 +12,7 @@ from pinflow.errors import PictureError, SearchError, TrunkError
 from pinflow.retrieval import fusion
 from pinflow.retrieval.query import Answer, Query
 from pinflow.retrieval.searcher import Searcher
-from pinflow_tests.retrieval.releases import GridTrunk, drawing, make_pins, write_release
+from pinflow_tests.retrieval.releases import GRID, GridTrunk, drawing, make_pins, write_release
 
 N = 36
 
@@ -292,8 +292,10 @@ def test_the_trunk_is_loaded_at_the_first_picture_and_must_be_the_same(folder):
         Searcher.open(folder, trunk=Other())
 
 
-def test_an_empty_release_answers_with_nothing(tmp_path):
-    searcher = Searcher.open(write_release(tmp_path, pins=[]), trunk=GridTrunk())
+@pytest.mark.parametrize("width", [GRID * GRID * 3, 0])
+def test_an_empty_release_answers_with_nothing(tmp_path, width):
+    """Where nothing was ever embedded, not even the width is known."""
+    searcher = Searcher.open(write_release(tmp_path, pins=[], width=width), trunk=GridTrunk())
     for positive in ([], [{"text": "red"}], [{"image": drawing("red", "bar")}]):
         answer = searcher.search(Query.model_validate({"positive": positive}))
         assert (answer.results, answer.next_cursor) == ([], None)

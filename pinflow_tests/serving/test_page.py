@@ -93,7 +93,7 @@ def test_the_start_page_shows_the_collection(page, address):
     assert page.locator("#tiles li").count() == 4
     assert "incomplete" in page.inner_text("#tiles")
     page.select_option("#collection", "sketches")
-    page.wait_for_function("document.getElementById('release').textContent.includes('s1')")
+    page.wait_for_function("() => document.getElementById('release').textContent.includes('s1')")
     assert "c=sketches" in page.url
 
 
@@ -135,8 +135,9 @@ def test_a_chosen_a_dropped_and_a_pasted_picture(page, address):
         const data = new DataTransfer();
         data.items.add(new File([new Uint8Array(numbers)], "a.png", { type: "image/png" }));
         const options = { bubbles: true, cancelable: true };
-        window.dispatchEvent(type === "drop" ? new DragEvent("drop", { ...options, dataTransfer: data })
-                                             : new ClipboardEvent("paste", { ...options, clipboardData: data }));
+        window.dispatchEvent(type === "drop"
+            ? new DragEvent("drop", { ...options, dataTransfer: data })
+            : new ClipboardEvent("paste", { ...options, clipboardData: data }));
     }"""
     for kind, colour in (("drop", "blue"), ("paste", "green")):
         page.evaluate(give, [kind, list(drawing(colour, "square", 3))])
@@ -177,7 +178,7 @@ def test_troubles_are_said_in_words(page, address):
     page.wait_for_selector("#error:not([hidden])")
     assert "no pin 'nobody'" in page.inner_text("#error")
     page.set_input_files("#file", {"name": "a.png", "mimeType": "image/png", "buffer": b"not a picture"})
-    page.wait_for_function("document.getElementById('error').textContent.includes('cannot be used')")
+    page.wait_for_function("() => document.getElementById('error').textContent.includes('cannot be used')")
     # The browser itself logs every 4xx; nothing else may have gone wrong.
     assert all("the server responded with a status of 4" in trouble for trouble in page.troubles)
     page.troubles.clear()

@@ -146,11 +146,7 @@ def make_release(part: Partition, _: House) -> Manifest:
     with part.timed("publish"):
         files = {**gallery.files, **_renamed(atlas, "atlas"), **evaluation.files, **_label_files(part)}
         files["thumbnails.parquet"] = atlas.files["thumbnails.parquet"]
-        name = next(
-            n
-            for n in ("served", "previous")
-            if encoder.facts.get(n) in gallery.facts["encoders"] or n == "served"
-        )
+        name = _space(encoder, gallery)
         files["encoder.safetensors"] = encoder.files[f"{name}.safetensors"]
         description = _describe(part, encoder, name)
         release = releases.publish(part.store, part.collection.name, description, files)
@@ -174,6 +170,15 @@ def verify(part: Partition) -> None:
             failures += checks.blocking_failures(other, manifest)
     if failures:
         raise CheckFailed("no release, the last one stays: " + "; ".join(failures))
+
+
+def _space(encoder: Manifest, gallery: Manifest) -> str:
+    """Which of the encoder's heads made the gallery's vectors: queries must go through the same one."""
+    made_by = gallery.facts["encoders"] or [encoder.facts["served"]]  # an empty gallery fits any
+    for name in ("served", "previous"):
+        if encoder.facts.get(name) in made_by:
+            return name
+    raise CheckFailed("no release, the last one stays: the gallery's encoder is gone; materialise `gallery`")
 
 
 def _describe(part: Partition, encoder: Manifest, name: str) -> dict[str, Any]:
@@ -206,7 +211,12 @@ def _label_files(part: Partition) -> dict[str, File]:
     files: dict[str, File] = {}
     indexes, heads, maps = (part.read_all(stage) for stage in ("index", "label_encoder", "projection"))
     for slug, index in indexes.items():
-        if index.facts["indexed"] and slug in heads:
+        # A label encoder that is newer than the index speaks another space: the pair comes next time.
+        if (
+            index.facts["indexed"]
+            and slug in heads
+            and heads[slug].facts["served"] in index.facts["encoders"]
+        ):
             own = {**index.files, "encoder.safetensors": heads[slug].files["served.safetensors"]}
             if slug in maps:
                 own |= _renamed(maps[slug], "map")

@@ -250,6 +250,10 @@ $("tiles").addEventListener("click", (event) => {
   event.preventDefault();
   go({ label: link.dataset.label });
 });
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault(); // following the fragment would count as going back, and search again
+  $("results").focus();
+});
 document.querySelector(".brand").addEventListener("click", (event) => {
   if (!plain(event)) return;
   event.preventDefault();

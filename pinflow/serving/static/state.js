@@ -59,5 +59,5 @@ export function webAddress(address) {
 
 /** Width by height of a tile, kept within bounds so that no strip of a picture breaks a row. */
 export function ratio(width, height) {
-  return Math.min(2, Math.max(1, width / height || 1));
+  return Math.min(1.8, Math.max(1, width / height || 1));
 }

@@ -1,0 +1,1 @@
+"""Speed and quality, each against a named peer in the same run: `python -m benchmarks.NAME [--quick]`."""

