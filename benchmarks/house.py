@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -173,12 +174,10 @@ RUNS = {"plain": _by_script, "dagster": _by_dagster}
 
 def _labels_part(count: str) -> dict[str, float]:
     """A folder collection of tiny labels by script, then one more label through Dagster."""
-    import dagster as dg
     import yaml
 
     from pinflow.collection import read
     from pinflow.commands.session import Session
-    from pinflow.pipeline.run import run_collection
     from pinflow.sample.made import make_samples
     from pinflow.settings import Settings
 
@@ -201,30 +200,22 @@ def _labels_part(count: str) -> dict[str, float]:
 
     _by_script(settings, declare(labels))
     more = declare(labels + 1)
-    own: list[float] = []
+    stages: list[tuple[float, str | None]] = []
+
+    def tell(_: str, label: str | None) -> None:
+        stages.append((time.perf_counter(), label))
+
     with Session(settings) as session:
         clock = time.perf_counter()
-        stages: list[tuple[float, str | None]] = []
-        ran = run_collection(
-            session.defs,
-            more,
-            session.house,
-            session.instance,
-            labels=[f"label {labels}"],
-            tell=lambda stage, label: stages.append((time.perf_counter(), label)),
-        )
+        ran = session.run(more, labels=[f"label {labels}"], tell=tell)
         stages.append((time.perf_counter(), "end"))
-    assert isinstance(session.instance, dg.DagsterInstance)
     assert not ran.failed, ran.failed
-    own = [after - start for (start, label), (after, _) in zip(stages, stages[1:], strict=False) if label]
-    rollups = [
-        after - start for (start, label), (after, _) in zip(stages, stages[1:], strict=False) if not label
-    ]
+    spans = [(label, after - start) for (start, label), (after, _) in pairwise(stages)]
     return {
-        "own steps, seconds": sum(own),
-        "roll-ups, seconds": sum(rollups),
+        "own steps, seconds": sum(seconds for label, seconds in spans if label),
+        "roll-ups, seconds": sum(seconds for label, seconds in spans if not label),
         "planning, seconds": stages[0][0] - clock,
-        "runs": float(len(stages) - 1),
+        "runs": float(len(spans)),
     }
 
 

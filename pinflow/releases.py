@@ -50,7 +50,7 @@ def publish(store: Store, collection: str, description: dict[str, Any], files: d
     content = {
         "id": name,
         "collection": collection,
-        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "created_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
         **description,
         "files": {path: {"sha256": file.sha256, "bytes": file.bytes} for path, file in sorted(files.items())},
     }
@@ -178,10 +178,11 @@ def _retire(store: Store, collection: str, name: str) -> None:
     dated: list[tuple[str, str]] = []
     for path, data in store.documents(collection, "releases").items():
         one = path.split("/")[0]
+        if one == name:
+            continue
         try:
             dated.append((str(json.loads(data)["created_at"]), one))
         except (ValueError, TypeError, KeyError):
             dated.append(("", one))  # a damaged one goes first
-    for _, one in sorted(dated)[:-KEPT]:
-        if one != name:
-            store.delete(collection, "releases", one, "release.json")
+    for _, one in sorted(dated)[: 1 - KEPT]:
+        store.delete(collection, "releases", one, "release.json")

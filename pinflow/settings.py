@@ -20,6 +20,7 @@ class Settings(BaseSettings):
     collections: Path = Field(Path("collections"), description="folder of collection files")
     database_url: str | None = Field(None, description="default: SQLite under home")
     api_token: str | None = Field(None, description="asked of HTTP callers when set")
+    contact: str | None = Field(None, description="mail or page in the crawler's user agent")
     device: str | None = Field(None, description="cpu, cuda, mps; default: best available")
 
     @cached_property

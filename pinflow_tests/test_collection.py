@@ -87,7 +87,9 @@ def test_every_mistake_of_a_file_is_named_at_once(tmp_path):
     assert "encoder.tune" in message
 
 
-@pytest.mark.parametrize("name", ["Shoes.yaml", "1shoes.yaml", "my-shoes.yaml", "label_lists.yaml", "été.yaml"])
+@pytest.mark.parametrize(
+    "name", ["Shoes.yaml", "1shoes.yaml", "my-shoes.yaml", "label_lists.yaml", "été.yaml"]
+)
 def test_a_file_name_that_cannot_name_a_collection_is_refused(tmp_path, name):
     assert "the file's name" in error_of(tmp_path, GOOD, name)
 
@@ -98,7 +100,9 @@ def test_a_cron_line_of_five_fields_is_taken(cron):
     assert Collection(name="shoes", **given).rescrape == cron
 
 
-@pytest.mark.parametrize("cron", ["", "0 3 * *", "60 3 * * *", "0 24 * * *", "a b c d e", "0 3 0 * *", "0 5-3 * * *"])
+@pytest.mark.parametrize(
+    "cron", ["", "0 3 * *", "60 3 * * *", "0 24 * * *", "a b c d e", "0 3 0 * *", "0 5-3 * * *"]
+)
 def test_a_cron_line_that_dagster_would_refuse_is_refused_with_its_file(tmp_path, cron):
     assert "`rescrape`" in error_of(tmp_path, GOOD + f"rescrape: '{cron}'\n")
 

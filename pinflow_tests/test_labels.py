@@ -46,7 +46,9 @@ def test_a_slug_is_lower_case_ascii_words_joined_by_dashes(query, expected):
     assert slug(query) == expected
 
 
-@pytest.mark.parametrize("query", ["赤いスニーカー", "빨간 운동화", "أحذية حمراء", "κόκκινα", "लाल जूते", "สีแดง", "👟"])
+@pytest.mark.parametrize(
+    "query", ["赤いスニーカー", "빨간 운동화", "أحذية حمراء", "κόκκινα", "लाल जूते", "สีแดง", "👟"]
+)
 def test_every_script_gets_a_slug(query):
     assert SLUG.match(slug(query))
 

@@ -142,7 +142,7 @@ def test_a_copy_is_verified_and_a_half_fetched_one_is_never_seen(store: Store, t
     flip(store, named["gallery.faiss"].sha256)
     with pytest.raises(CorruptError, match="materialise its stage again"):
         local.fetch("shop", name)
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] == []
     files(store)
     assert (local.fetch("shop", name) / "gallery.faiss").read_bytes() == b"index 0"
 

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+from pinflow.errors import PictureError
 from pinflow.imaging.decode import decode
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 _QUALITIES = (80, 60, 40, 20)
 
@@ -16,13 +21,14 @@ def contact_sheet(
     """A JPEG of at most `max_bytes` showing `limit` of the pictures, evenly taken, row by row.
 
     Each is fitted into a square of `cell` px on white. Quality, then the cell, shrink until the
-    sheet fits; raises `ValueError` where even 8-px cells do not. No pictures give one empty cell.
+    sheet fits; raises `ValueError` where even 8-px cells do not. No pictures give one empty cell, and
+    one that cannot be decoded is left out.
     """
     from PIL import Image, ImageOps
 
     step = max(1.0, len(pictures) / limit)
     chosen = [pictures[int(i * step)] for i in range(min(limit, len(pictures)))]
-    tiles = [ImageOps.contain(decode(data, min_side=1), (cell, cell)) for data in chosen]
+    tiles = [ImageOps.contain(picture, (cell, cell)) for data in chosen if (picture := _opened(data, cell))]
     across = max(1, min(columns, len(tiles)))
     gap = 2
     sheet = Image.new(
@@ -39,3 +45,10 @@ def contact_sheet(
     if cell <= 8:
         raise ValueError(f"{len(tiles)} pictures do not fit into {max_bytes} bytes: lower `limit`")
     return contact_sheet(pictures, columns=columns, cell=cell // 2, limit=limit, max_bytes=max_bytes)
+
+
+def _opened(data: bytes, cell: int) -> Image.Image | None:
+    try:
+        return decode(data, least=cell, min_side=1)
+    except PictureError:
+        return None

@@ -118,12 +118,14 @@ class Partition:
         stats: Mapping[str, Any] | None = None,
         identity: Any = None,
         reason: str | None = None,
-        preview: bytes | None = None,
+        preview: Callable[[], bytes | None] | None = None,
     ) -> Manifest:
         """The new state, not yet visible. Its version is the digest of files and facts, or of
         `identity` where less than that matters downstream; a `reason` makes it incomplete. `preview`
-        is a picture for people."""
-        shown = {"preview": asdict(self.put(preview))} if preview else {}
+        draws a picture for people."""
+        with self.timed("preview"):
+            picture = preview() if preview else None
+        shown = {"preview": asdict(self.put(picture))} if picture else {}
         before = {"rows_before": self.previous.rows} if self.previous else {}
         content = {"files": {name: file.sha256 for name, file in files.items()}, "facts": dict(facts or {})}
         return Manifest(

@@ -23,10 +23,16 @@ class House(dg.ConfigurableResource):  # type: ignore[type-arg]
     storage: str
     home: str
     device: str | None = None
+    contact: str | None = None
 
     @classmethod
     def of(cls, settings: Settings) -> House:
-        return cls(storage=settings.storage_url, home=str(settings.home_path), device=settings.device)
+        return cls(
+            storage=settings.storage_url,
+            home=str(settings.home_path),
+            device=settings.device,
+            contact=settings.contact,
+        )
 
     @property
     def store(self) -> Store:

@@ -144,11 +144,12 @@ _shared: Crawler | None = None
 _shared_pid: int | None = None
 
 
-def shared() -> Crawler:
-    """The process-wide crawler, for callers that bring none. Closed when the process ends."""
+def shared(contact: str | None = None) -> Crawler:
+    """The process-wide crawler, for callers that have none of their own. Closed when the process ends."""
     global _shared, _shared_pid
     # A forked child must not talk into its parent's pipes.
     if _shared is None or _shared_pid != os.getpid():
         _shared, _shared_pid = Crawler(), os.getpid()
         atexit.register(_shared.close)
+    _shared.contact = contact or _shared.contact
     return _shared

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 from pinflow.sample.made import make_samples
@@ -27,6 +28,13 @@ def empty_house(tmp_path: Path, drawn: Path) -> Iterator[Tiny]:
     house = Tiny(tmp_path)
     yield house
     house.instance.dispose()
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Iterator[Tiny]:
+    """No pictures, no labels, and Dagster on SQLite: sensors and schedules ask for it by reference."""
+    with dg.instance_for_test() as instance:
+        yield Tiny(tmp_path, instance=instance)
 
 
 @pytest.fixture(scope="session")

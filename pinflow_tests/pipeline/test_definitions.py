@@ -200,7 +200,12 @@ def test_no_room_needs_more_than_its_own_library_to_be_defined(tmp_path):
         "PINFLOW_COLLECTIONS": str(here.collections),
     }
     done = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True, cwd=tmp_path
+        [sys.executable, "-c", program],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
     )
     loaded = set(json.loads(done.stdout.splitlines()[-1]))
     heavy = {"torch", "timm", "faiss", "umap", "sklearn", "scrapy", "twisted", "matplotlib", "PIL", "fastapi"}

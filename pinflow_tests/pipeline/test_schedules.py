@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import pytest
 
 from pinflow import registry
 from pinflow.pipeline.schedules import nightly_rescrape
@@ -27,13 +24,6 @@ def tick(house: Tiny, at: datetime = NIGHT) -> Any:
         repository_def=house.defs.get_repository_def(),
     ) as context:
         return schedule.evaluate_tick(context)
-
-
-@pytest.fixture
-def bare(tmp_path: Path) -> Iterator[Tiny]:
-    """A house on Dagster's SQLite: a schedule asks for its instance by reference."""
-    with dg.instance_for_test() as instance:
-        yield Tiny(tmp_path, instance=instance)
 
 
 def test_one_run_for_every_live_label_each_night(bare):

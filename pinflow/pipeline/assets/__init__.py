@@ -7,7 +7,6 @@ report, check.
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 import dagster as dg
 

@@ -82,7 +82,7 @@ def make_encoder(part: Partition, _: House) -> Manifest:
             "rows": {label: features[label].rows for label in labels},
         },
         identity=[digests["served"], digests.get("previous")],
-        preview=plot(report),
+        preview=lambda: plot(report),
     )
 
 

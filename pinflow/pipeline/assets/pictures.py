@@ -26,19 +26,26 @@ SHEET = 24  # thumbnails on a contact sheet
 
 def make_pins(part: Partition, house: House) -> Manifest:
     """Scrape. What the site did not give is an incomplete state with a reason, never an exception."""
+    from pinflow.scraping.crawler import shared
     from pinflow.scraping.scrape import scrape
 
     work = house.crawl_folder(part.collection.name, str(part.label))
     previous = _trusted_pins(part)
     with part.timed("scrape"):
-        result = scrape(part.collection.source, part.query or str(part.label), work=work, previous=previous)
+        result = scrape(
+            part.collection.source,
+            part.query or str(part.label),
+            work=work,
+            previous=previous,
+            crawler=shared(house.contact),
+        )
     part.store.many(lambda path: part.put(path.read_bytes()), result.files.values())
     attempts = int(part.previous.stats.get("attempts", 0)) if part.previous else 0
     manifest = part.draft(
         {"pins.parquet": part.put_table(result.pins)},
         stats={**result.stats, "attempts": 0 if result.complete else attempts + 1},
         reason=None if result.complete else result.reason or "the source did not give everything",
-        preview=strip(_originals(part, result.pins)),
+        preview=lambda: strip(_originals(part, result.pins)),
     )
     part.after_commit.append(lambda: shutil.rmtree(work, ignore_errors=True))
     return manifest
@@ -100,7 +107,9 @@ def make_images(part: Partition, _: House) -> Manifest:
             "rejected": dict(sorted(rejected.items())),
             "near_duplicate_groups": groups,
         },
-        preview=strip([webp for _, table in fresh for webp in table["webp"].slice(0, SHEET).to_pylist()]),
+        preview=lambda: strip(
+            [webp for _, table in fresh for webp in table["webp"].slice(0, SHEET).to_pylist()]
+        ),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from pinflow.pipeline.resources import House
 from pinflow.store import File, Manifest
 
 SPRITE_CELL = 64  # px
+SWEEP_SECONDS = 24 * 3600.0  # blobs that nothing names are looked for this often
 
 
 def make_gallery(part: Partition, _: House) -> Manifest:
@@ -57,7 +59,7 @@ def make_gallery(part: Partition, _: House) -> Manifest:
             **index_facts(index, encoders, len(embedded), len(embedded & gone)),
             "pictures": {label: pictures[label].num_rows for label in labels},
         },
-        preview=strip(_sample_thumbnails(part, images, pins)),
+        preview=lambda: strip(_sample_thumbnails(part, images, pins)),
     )
 
 
@@ -102,7 +104,7 @@ def make_atlas(part: Partition, _: House) -> Manifest:
             "map.png": part.put(picture),
         },
         facts={**map_facts(layout, space), "sprite_cell": SPRITE_CELL, "sprite_sheets": len(sheets)},
-        preview=_as_jpeg(small),
+        preview=lambda: _as_jpeg(small),
     )
 
 
@@ -134,7 +136,7 @@ def make_evaluation(part: Partition, _: House) -> Manifest:
             "evaluation.png": part.put(picture),
         },
         facts={"queries": found["queries"], **why},
-        preview=picture,
+        preview=lambda: picture,
     )
 
 
@@ -150,12 +152,19 @@ def make_release(part: Partition, _: House) -> Manifest:
         files["encoder.safetensors"] = encoder.files[f"{name}.safetensors"]
         description = _describe(part, encoder, name)
         release = releases.publish(part.store, part.collection.name, description, files)
+    swept = part.previous.stats.get("swept_at", 0.0) if part.previous else 0.0
+    if time.time() - swept > SWEEP_SECONDS:
+        swept = time.time()
+        part.after_commit.append(lambda: part.store.sweep(part.collection.name))
     statuses = [label["status"] for label in description["labels"].values()]
     return part.draft(
         files,
         facts={"release": release, "labels": {s: statuses.count(s) for s in sorted(set(statuses))}},
+        stats={"swept_at": swept},
         identity=release,
-        preview=strip(_sample_thumbnails(part, part.read_all("images"), part.table(gallery, "pins.parquet"))),
+        preview=lambda: strip(
+            _sample_thumbnails(part, part.read_all("images"), part.table(gallery, "pins.parquet"))
+        ),
     )
 
 

@@ -74,7 +74,7 @@ def make_index(part: Partition, _: House) -> Manifest:
             "local.parquet": part.put_table(kept.select(["id", "local"])),
         },
         facts=index_facts(index, kept["label_encoder"], table.num_rows, table.num_rows - kept.num_rows),
-        preview=neighbour_strip(part, kept["id"].to_pylist(), schema.matrix(kept, "local")),
+        preview=lambda: neighbour_strip(part, kept["id"].to_pylist(), schema.matrix(kept, "local")),
     )
 
 
@@ -102,7 +102,9 @@ def make_projection(part: Partition, _: House) -> Manifest:
     return part.draft(
         map_files(part, ids, [str(part.label)] * len(ids), layout),
         facts=map_facts(layout, space),
-        preview=scatter(layout.coordinates2, [str(c) if c >= 0 else "" for c in layout.clusters.tolist()]),
+        preview=lambda: scatter(
+            layout.coordinates2, [str(c) if c >= 0 else "" for c in layout.clusters.tolist()]
+        ),
     )
 
 
