@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import re
 from importlib import resources
 from pathlib import Path
 
+from pinflow.errors import PinflowError
 from pinflow.settings import Settings
 
 
@@ -18,10 +21,13 @@ def prepare(settings: Settings) -> Path:
     home.mkdir(parents=True, exist_ok=True)
     os.environ["DAGSTER_HOME"] = str(home)
     os.environ.setdefault("PINFLOW_HOME", str(settings.home_path))
+    postgres = (settings.database_url or "").startswith("postgres")
+    if postgres:
+        os.environ["PINFLOW_DATABASE_URL"] = _spoken(str(settings.database_url))
     target = home / "dagster.yaml"
     if not target.exists():
         text = resources.files("pinflow").joinpath("deploy/dagster.yaml").read_text(encoding="utf-8")
-        if (settings.database_url or "").startswith("postgres"):
+        if postgres:
             text += "\nstorage:\n  postgres:\n    postgres_url:\n      env: PINFLOW_DATABASE_URL\n"
         target.write_text(text, encoding="utf-8")
     return home
@@ -35,3 +41,10 @@ def create(settings: Settings) -> None:
 
     with dg.DagsterInstance.get():
         pass
+
+
+def _spoken(url: str) -> str:
+    """The URL with its driver named: SQLAlchemy takes a bare one for psycopg 3, which Dagster cannot speak."""
+    if importlib.util.find_spec("dagster_postgres") is None:
+        raise PinflowError("PINFLOW_DATABASE_URL names a Postgres: pip install 'pinflow[postgres]' first")
+    return re.sub(r"^postgres(ql)?://", "postgresql+psycopg2://", url)

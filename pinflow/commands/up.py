@@ -65,7 +65,15 @@ def dagster_commands(port: int, workspace: Path | None = None) -> dict[str, list
     quiet = ["--code-server-log-level", "warning"]
     return {
         "dagster-webserver": [str(tools / "dagster-webserver"), *web, *quiet],
-        "dagster-daemon": [str(tools / "dagster-daemon"), "run", "-w", file, "--log-level", "warning", *quiet],
+        "dagster-daemon": [
+            str(tools / "dagster-daemon"),
+            "run",
+            "-w",
+            file,
+            "--log-level",
+            "warning",
+            *quiet,
+        ],
     }
 
 
