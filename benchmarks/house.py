@@ -202,7 +202,7 @@ def _labels_part(count: str) -> dict[str, float]:
     more = declare(labels + 1)
     stages: list[tuple[float, str | None]] = []
 
-    def tell(_: str, label: str | None) -> None:
+    def tell(_: str, label: str | None, *__: int) -> None:
         stages.append((time.perf_counter(), label))
 
     with Session(settings) as session:

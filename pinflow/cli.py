@@ -66,7 +66,7 @@ def run(
     console = Console()
     with Session(settings) as session, console.showing(name) as tell:
         ran = session.run(collection, labels=label, tell=tell)
-    console.print_summary(summarise(session.house.store, collection, ran))
+    console.print_summaries([summarise(session.house.store, collection, ran)])
     raise typer.Exit(1 if ran.failed else 0)
 
 
@@ -122,9 +122,13 @@ def search(
     as_json: AsJson = False,
 ) -> None:
     """Search by picture, words or link; several together are fused. `--json` prints the HTTP body."""
+    from pinflow import releases
     from pinflow.commands.find import find, show
 
-    answer = find(Settings(), name, image=image, text=text, url=url, label=label, limit=limit)
+    settings = Settings()
+    if releases.current(_store(settings), name) is None:
+        _collection(name)
+    answer = find(settings, name, image=image, text=text, url=url, label=label, limit=limit)
     print(json.dumps(answer, ensure_ascii=False) if as_json else show(answer))
 
 

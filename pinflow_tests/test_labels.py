@@ -118,7 +118,7 @@ def test_a_long_slug_leaves_room_for_its_hash():
 
 
 def test_a_hash_that_is_taken_too_grows():
-    hashed = list(slugs(["red, sneakers"], {"red-sneakers": "red sneakers"}))[0]
+    hashed = next(iter(slugs(["red, sneakers"], {"red-sneakers": "red sneakers"})))
     (longer,) = slugs(["red, sneakers"], {"red-sneakers": "red sneakers", hashed: hashed.replace("-", " ")})
     assert longer.startswith(hashed)
     assert longer != hashed

@@ -45,8 +45,8 @@ def run_demo(settings: Settings) -> int:
             summaries[name] = summarise(session.house.store, collection, ran)
         pictures_fetched = site.requests["picture"]
     total = time.perf_counter() - started
-    for summary in summaries.values():
-        console.print_summary(summary)
+    console.say("")
+    console.print_summaries(list(summaries.values()))
     failed = any(summary["failed"] for summary in summaries.values())
     folder = settings.home_path / "demo"
     _write(folder, session.house.store, summaries, total, pictures_fetched)
@@ -91,7 +91,8 @@ def _write(folder: Path, store: Store, summaries: dict[str, Any], total: float, 
 
 def _search(console: Console, settings: Settings, samples: Samples) -> None:
     """Three searches that a person would try first."""
-    apple = next(row for row in samples.market.rows if "apple" in row.title.lower())
+    foods = samples.market.rows
+    apple = next((row for row in foods if "apple" in row.title.lower()), foods[0])
     chair = samples.shop.rows[len(samples.shop.rows) // 2]
     searches = (
         (f"market, by picture: {apple.title}", "market", {"image": samples.market.path(apple)}),
@@ -103,7 +104,7 @@ def _search(console: Console, settings: Settings, samples: Samples) -> None:
         ),
     )
     for title, collection, query in searches:
-        console.say(f"\n[bold]{title}[/]")
+        console.say(f"\n{title}", "bold")
         console.say(show(find(settings, collection, limit=5, **query)))
 
 

@@ -6,6 +6,7 @@ import importlib.util
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from pinflow import releases
 from pinflow.collection import Collection, load
@@ -25,14 +26,19 @@ class Finding:
     fine: bool
     said: str
 
+    @property
+    def style(self) -> str | None:
+        return None if self.fine else "red"
+
 
 def examine(settings: Settings) -> int:
     """Print every finding. The exit code: 1 where something does not work."""
     console = Console()
-    findings = [*_machine(settings), *_storage(settings), *_collections(settings)]
-    for finding in findings:
-        console.say(f"{'[green]ok  [/]' if finding.fine else '[red]FAIL[/]'} {finding.what}: {finding.said}")
-    return 0 if all(finding.fine for finding in findings) else 1
+    fine = True
+    for finding in chain(_machine(settings), _storage(settings), _collections(settings)):
+        console.say(f"{'ok  ' if finding.fine else 'FAIL'} {finding.what}: {finding.said}", finding.style)
+        fine = fine and finding.fine
+    return 0 if fine else 1
 
 
 def _machine(settings: Settings) -> Iterator[Finding]:
@@ -78,10 +84,9 @@ def _collections(settings: Settings) -> Iterator[Finding]:
         yield Finding(f"collection file {name}", False, error)
     if not found.good:
         yield Finding("collections", False, f"none in {settings.collections}: add a YAML file (see README)")
-    store = open_store(settings.storage_url)
     for collection in found.good.values():
         try:
-            yield from _collection(store, collection)
+            yield from _collection(open_store(settings.storage_url), collection)
         except PinflowError as error:
             yield Finding(f"collection {collection.name}", False, str(error))
 
@@ -102,7 +107,8 @@ def _collection(store: Store, collection: Collection) -> Iterator[Finding]:
     yield Finding(f"collection {collection.name}", True, said)
     for slug, manifest in snapshot.manifests("pins").items():
         if manifest.reason:
-            yield Finding(f"label {collection.name}/{slug}", False, f"incomplete: {manifest.reason}")
+            again = f"`pinflow up` tries again by itself, pinflow run {collection.name} --label {slug} now"
+            yield Finding(f"label {collection.name}/{slug}", False, f"incomplete: {manifest.reason}. {again}")
     for name, data in store.documents(collection.name, "rejected_labels").items():
         for line in json.loads(data):
             yield Finding(f"label list {collection.name}/{name.removesuffix('.json')}", False, line)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pinflow.errors import SearchError
+from pinflow.errors import SearchError, StoreError
 from pinflow.releases import LocalReleases
 from pinflow.settings import Settings
 from pinflow.store import open_store
@@ -22,7 +22,8 @@ def find(
     limit: int = 10,
     price_max: float | None = None,
 ) -> dict[str, Any]:
-    """The body that `POST /v1/collections/{c}/search` would answer. Raises `SearchError`."""
+    """The body that `POST /v1/collections/{c}/search` would answer. Raises `SearchError`, and
+    `StoreError` before the first release."""
     from pinflow.retrieval.query import Example, Filter, Query
     from pinflow.retrieval.searcher import Searcher
 
@@ -36,7 +37,7 @@ def find(
     local = LocalReleases(open_store(settings.storage_url), settings.home_path / "cache" / "releases")
     release = local.current(collection)
     if release is None:
-        raise SearchError(f"{collection} has no release yet: pinflow run {collection}")
+        raise StoreError(f"{collection} has no release yet: pinflow run {collection}")
     searcher = Searcher.open(local.fetch(collection, release))
     query = Query(positive=positive, label=label, filter=Filter(price_max=price_max), limit=limit)
     return searcher.search(query).model_dump(mode="json")

@@ -18,7 +18,10 @@ def prepare(settings: Settings) -> Path:
     With `PINFLOW_DATABASE_URL` a new instance keeps its records in that Postgres.
     """
     home = settings.dagster_home
-    home.mkdir(parents=True, exist_ok=True)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PinflowError(f"{home} cannot be made ({error.strerror}): set PINFLOW_HOME elsewhere") from error
     os.environ["DAGSTER_HOME"] = str(home)
     os.environ.setdefault("PINFLOW_HOME", str(settings.home_path))
     postgres = (settings.database_url or "").startswith("postgres")

@@ -21,6 +21,7 @@ from pinflow.settings import Settings
 # Dagster has no log-in, and whoever reaches it can run code: from elsewhere, use an SSH tunnel.
 DAGSTER_HOST = "127.0.0.1"
 STOP_SECONDS = 12.0  # then what is left is killed
+LAST_LINES = 20
 
 
 def up(settings: Settings, *, host: str, dagster_port: int, app_port: int) -> int:
@@ -35,26 +36,30 @@ def up(settings: Settings, *, host: str, dagster_port: int, app_port: int) -> in
     create(settings)
     serve = [sys.executable, "-m", "pinflow.cli", "serve", "--host", host, "--port", str(app_port)]
     commands = {**dagster_commands(dagster_port), "app": serve}
-    for name in (signal.SIGINT, signal.SIGTERM):  # a shell has its background jobs ignore SIGINT
-        signal.signal(name, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell has its background jobs ignore SIGINT
+        signal.signal(number, _interrupt)
+    logs = settings.home_path / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
     running: dict[str, subprocess.Popen[bytes]] = {}
     try:
         for name, command in commands.items():
-            running[name] = start(command, settings)
-        print(
-            f"Dagster http://{DAGSTER_HOST}:{dagster_port}   pinflow http://{host}:{app_port}   "
-            "Ctrl-C stops both",
-            flush=True,
-        )
+            running[name] = start(command, settings, logs / f"{name}.log")
+        print(f"Dagster  http://{DAGSTER_HOST}:{dagster_port}\npinflow  http://{host}:{app_port}", flush=True)
+        print(f"what they say is in {logs}; Ctrl-C stops both", flush=True)
         while all(process.poll() is None for process in running.values()):
             time.sleep(0.3)
         died = next(name for name, process in running.items() if process.poll() is not None)
-        print(f"pinflow: {died} ended with {running[died].returncode}; stopping the others", file=sys.stderr)
+        print(_last_words(died, running[died].returncode, logs / f"{died}.log"), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 0
     finally:
         stop(running)
+
+
+def _last_words(name: str, code: int, log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST_LINES:]
+    return "\n".join([*lines, f"pinflow: {name} ended with {code}, so the others were stopped; see {log}"])
 
 
 def dagster_commands(port: int, workspace: Path | None = None) -> dict[str, list[str]]:
@@ -77,20 +82,23 @@ def dagster_commands(port: int, workspace: Path | None = None) -> dict[str, list
     }
 
 
-def start(command: list[str], settings: Settings) -> subprocess.Popen[bytes]:
+def start(command: list[str], settings: Settings, log: Path) -> subprocess.Popen[bytes]:
     """A child in a session of its own: a Ctrl-C reaches it once, through `stop`, not twice."""
-    environment: Mapping[str, str] = {
+    environment = {
         **os.environ,
         "PINFLOW_HOME": str(settings.home_path),
         "PINFLOW_STORAGE": settings.storage_url,
         "PINFLOW_COLLECTIONS": str(settings.collections.absolute()),
     }
-    return subprocess.Popen(command, env=environment, start_new_session=True)
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            command, env=environment, start_new_session=True, stdout=output, stderr=subprocess.STDOUT
+        )
 
 
 def stop(running: Mapping[str, subprocess.Popen[bytes]]) -> None:
     """Interrupt all, wait, and kill whatever is left of them, their code servers and runs included."""
-    previous = {name: signal.signal(name, signal.SIG_IGN) for name in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
     for process in running.values():
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
@@ -101,8 +109,8 @@ def stop(running: Mapping[str, subprocess.Popen[bytes]]) -> None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    for name, handler in previous.items():
-        signal.signal(name, handler)
+    for number, handler in previous.items():
+        signal.signal(number, handler)
 
 
 def _check_free(host: str, port: int, variable: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -44,4 +45,12 @@ def build_defs(
         resources=resources,
         # A spawned process a step costs seconds; Scrapy, which needs one of its own, has its worker.
         executor=dg.in_process_executor,
+        loggers={"console": _console},
     )
+
+
+@dg.logger({"log_level": dg.Field(str, "WARNING"), "name": dg.Field(str, "dagster")})
+def _console(context: dg.InitLoggerContext) -> logging.Logger:
+    """The terminal gets what somebody should read; every event of a run is in the UI."""
+    make = dg.colored_console_logger.logger_fn
+    return make(context)

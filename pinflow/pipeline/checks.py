@@ -7,7 +7,7 @@ Blocking checks guard against wrong results. The others tell a person what to lo
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -159,7 +159,7 @@ def _unit(part: Partition, manifest: Manifest) -> Outcome:
     for name in manifest.files:
         table = part.table(manifest, name)
         for column in ("shared", "local"):
-            vectors = table[column].combine_chunks().flatten().to_numpy().reshape(table.num_rows, -1)
+            vectors = schema.matrix(table, column)
             off = np.abs(np.linalg.norm(vectors, axis=1) - 1) if len(vectors) else np.zeros(0)
             if not np.all(off < UNIT_TOLERANCE):
                 problems.append(f"{name}: {int((off >= UNIT_TOLERANCE).sum())} {column} vectors are not unit")
@@ -239,34 +239,41 @@ def specs(key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
 
 def results(part: Partition, manifest: Manifest) -> list[dg.AssetCheckResult]:
     """Run the checks of a state that was just drafted or found unchanged."""
-    found = []
-    for check in CHECKS.get(part.stage, ()):
-        outcome = check.run(part, manifest)
-        found.append(
-            dg.AssetCheckResult(
-                check_name=check.name,
-                passed=outcome.passed,
-                severity=check.severity,
-                description=outcome.found,
-                metadata=outcome.figures,
-            )
+    return [
+        dg.AssetCheckResult(
+            check_name=check.name,
+            passed=outcome.passed,
+            severity=check.severity,
+            description=outcome.found,
+            metadata=outcome.figures,
         )
-    return found
-
-
-def per_label(stage: str) -> bool:
-    return STAGES[stage].per_label
+        for check, outcome in _outcomes(part, manifest, CHECKS.get(part.stage, ()))
+    ]
 
 
 def blocking_failures(part: Partition, manifest: Manifest) -> list[str]:
     """What a release must not be built on, as sentences."""
-    failures = []
-    for check in CHECKS.get(part.stage, ()):
-        if check.blocking:
-            outcome = check.run(part, manifest)
-            if not outcome.passed:
-                failures.append(f"{part.stage}/{part.label or ''} {check.name}: {outcome.found}")
-    return failures
+    blocking = [check for check in CHECKS.get(part.stage, ()) if check.blocking]
+    return [
+        f"{part.stage}/{part.label or ''} {check.name}: {outcome.found}"
+        for check, outcome in _outcomes(part, manifest, blocking)
+        if not outcome.passed
+    ]
+
+
+def _outcomes(
+    part: Partition, manifest: Manifest, wanted: Iterable[Check]
+) -> Iterator[tuple[Check, Outcome]]:
+    """Each check and what it found. Tables of the wrong shape are not looked into any further."""
+    sound = True
+    for check in wanted:
+        outcome = check.run(part, manifest) if sound else Outcome(False, "not looked at: the schema is wrong")
+        sound = sound and (outcome.passed or check is not _SCHEMA)
+        yield check, outcome
+
+
+def per_label(stage: str) -> bool:
+    return STAGES[stage].per_label
 
 
 def collection_files_check(bad: Mapping[str, str]) -> dg.AssetChecksDefinition:

@@ -27,7 +27,7 @@ class Partition:
     collection: Collection
     stage: str
     label: str | None = None
-    after_commit: list[Callable[[], None]] = field(default_factory=list)
+    after_commit: list[Callable[[], object]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     # wall seconds spent in each function of a room
 

@@ -7,6 +7,7 @@ fails is left behind with its error; the others, the roll-ups and the release go
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -22,8 +23,9 @@ from pinflow.pipeline.resources import House
 from pinflow.pipeline.sensors import register
 from pinflow.pipeline.stages import of_phase
 
-# Called with the first stage and the label (None for a roll-up) of each run, before it starts.
-Tell = Callable[[str, str | None], None]
+# Called before each run with its first stage and its label (None for a roll-up), and with how many runs
+# of the phase are done, and of how many that are known by now.
+Tell = Callable[[str, str | None, int, int], None]
 
 
 @dataclass
@@ -57,6 +59,7 @@ def run_collection(
     mirror(instance, collection.name, set(live))
     run = _Runner(defs, collection, house, instance, tell)
     known = house.store.manifests(collection.name, "pins")
+    run.plan("A", len(chosen))
     for slug in chosen:
         # A new label goes through the phase in one run; for a known one nothing may have changed.
         run.launch("A", slug, ["pins"] if slug in known else [stage.name for stage in of_phase("A")])
@@ -91,6 +94,12 @@ class _Runner:
     instance: dg.DagsterInstance
     tell: Tell | None
     ran: Ran = field(default_factory=Ran)
+    done: Counter[str] = field(default_factory=Counter)  # runs, by phase
+    planned: Counter[str] = field(default_factory=Counter)
+
+    def plan(self, phase: str, runs: int) -> None:
+        """So many runs of a phase are to come."""
+        self.planned[phase] += runs
 
     def phase(self, phase: str) -> None:
         """Make what is stale in a phase, and what that makes stale in turn."""
@@ -102,6 +111,7 @@ class _Runner:
             todo = sorted({label for labels in due.values() for label in labels} - tried, key=str)
             if not todo:
                 return
+            self.plan(phase, len(todo))
             for label in todo:
                 tried.add(label)
                 first = next(i for i, stage in enumerate(stages) if label in due.get(stage.name, ()))
@@ -110,7 +120,7 @@ class _Runner:
     def launch(self, phase: str, label: str | None, stages: list[str]) -> None:
         """One Dagster run of those stages for one label, or of roll-ups."""
         if self.tell:
-            self.tell(stages[0], label)
+            self.tell(stages[0], label, self.done[phase], self.planned[phase])
         before = time.perf_counter()
         result = self.defs.resolve_job_def(phase_job(self.collection.name, phase)).execute_in_process(
             instance=self.instance,
@@ -120,6 +130,7 @@ class _Runner:
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             tags={"pinflow/trigger": "command line"},
         )
+        self.done[phase] += 1
         self._account(result, label, time.perf_counter() - before)
 
     def _account(self, result: dg.ExecuteInProcessResult, label: str | None, wall: float) -> None:

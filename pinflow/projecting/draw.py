@@ -52,6 +52,9 @@ def draw_map(
     wide = float(np.median([picture.width / picture.height for picture in pictures] or [1.0])) ** 0.5
     wide = min(1.3, max(0.85, wide))
     cell = (side * wide, side / wide)
+    while len(honeycomb(width, height, cell)) < len(shown):  # a few large cells waste the page's margins
+        side *= 0.95
+        cell = (side * wide, side / wide)
     ideal = side / 2 + even_out(coordinates2[shown], _EVEN) * (np.array([width, height]) - side)
 
     written = _largest(labels) if names else []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,6 +14,7 @@ import dagster as dg
 from pinflow import registry, releases
 from pinflow.collection import Collection, Collections, Source
 from pinflow.pipeline.build import build_defs
+from pinflow.pipeline.jobs import phase_job
 from pinflow.pipeline.partition import Partition
 from pinflow.pipeline.partitions import mirror
 from pinflow.pipeline.planning import Snapshot, recipe
@@ -72,19 +72,14 @@ class Tiny:
         return run_collection(self.defs, self.collection, self.house, self.instance, **options)
 
     def materialize(self, stages: Iterable[str], label: str | None = None) -> dg.ExecuteInProcessResult:
-        """One Dagster run of those stages, as the UI would launch it."""
-        selection = dg.AssetSelection.assets(*[dg.AssetKey(["tiny", stage]) for stage in stages])
+        """One Dagster run of those stages, all of one phase."""
+        keys = [dg.AssetKey(["tiny", stage]) for stage in stages]
+        phase = STAGES[keys[0].path[-1]].phase
         mirror(self.instance, "tiny", set(registry.live(self.store, "tiny")))
-        job = dg.define_asset_job("by_hand", selection=selection)
-        resolved = dg.Definitions(
-            assets=list(self.defs.assets or ()),
-            jobs=[job],
-            resources=self.defs.resources,
-            executor=dg.in_process_executor,
-        ).resolve_job_def("by_hand")
-        return resolved.execute_in_process(
+        return self.defs.resolve_job_def(phase_job("tiny", phase)).execute_in_process(
             instance=self.instance,
             partition_key=label,
+            asset_selection=keys,
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
@@ -160,8 +155,11 @@ def pretend(
             )
 
 
-def redraw(folder: Path, other: Path) -> None:
-    """Replace the pictures of a folder by those of another, under the same names."""
-    names = sorted(path.name for path in folder.glob("*.jpg"))
-    for name, source in zip(names, sorted(other.glob("*.jpg")), strict=False):
-        shutil.copy(source, folder / name)
+def change_pictures(house: Tiny, label: str = "plain-red") -> None:
+    """Every picture of a label is another one than before: upside down."""
+    from PIL import Image
+
+    for path in sorted((house.pictures / label).glob("*.jpg")):
+        with Image.open(path) as picture:
+            turned = picture.transpose(Image.Transpose.ROTATE_180)
+        turned.save(path, quality=70)

@@ -100,3 +100,11 @@ def test_colours_differ() -> None:
     for count in (1, 2, 6, 9, 20):
         found = colours([f"l{i:02}" for i in range(count)], WASH)
         assert len(set(found.values())) == count + 1
+
+
+@pytest.mark.parametrize("shape", [(48, 48), (64, 48), (48, 64), (120, 40)], ids=str)
+def test_a_few_pictures_of_any_shape_find_room_on_a_small_page(shape: tuple[int, int]) -> None:
+    for count in range(1, 14):
+        points = np.random.default_rng(count).random((count, 2))
+        tiles = [encoded(Image.new("RGB", shape, (120, 20, 60)))] * count
+        assert draw_map(points, tiles, ["red"] * count, size=480)

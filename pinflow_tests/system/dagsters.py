@@ -24,7 +24,7 @@ RUN = """mutation($params: ExecutionParams!) { launchRun(executionParams: $param
     __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
 RUN_STATUS = """query($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"""
 TICKS = """query($sensor: SensorSelector!) { sensorOrError(sensorSelector: $sensor) {
-    ... on Sensor { sensorState { status ticks(limit: 100) { status timestamp runIds requestedAssetKeys { path } } } } } }"""
+    ... on Sensor { sensorState { ticks(limit: 100) { status timestamp } } } } }"""
 CHECKS = """query($key: AssetKeyInput!, $check: String!, $label: String) {
     assetCheckExecutions(assetKey: $key, checkName: $check, partition: $label, limit: 1) {
         status evaluation { success severity description } } }"""
@@ -85,7 +85,7 @@ class GraphQL:
         assert launched["__typename"] == "LaunchBackfillSuccess", launched
         return str(launched["backfillId"])
 
-    def backfill_ended(self, id: str, seconds: float = 240) -> tuple[str, float]:
+    def backfill_ended(self, id: str, seconds: float = 420) -> tuple[str, float]:
         """How and when (seconds since 1970) the backfill ended."""
 
         def ended() -> Any:
