@@ -42,12 +42,16 @@ def create(settings: Settings) -> None:
     prepare(settings)
     import dagster as dg
 
-    with dg.DagsterInstance.get():
-        pass
+    from pinflow.pipeline.stages import STAGES
+
+    with dg.DagsterInstance.get() as instance:
+        for pool in sorted({stage.pool for stage in STAGES.values() if stage.pool}):
+            # Dagster learns of a pool from the first queue that holds its runs, and lets those through.
+            instance.event_log_storage.initialize_concurrency_limit_to_default(pool)
 
 
 def _spoken(url: str) -> str:
-    """The URL with its driver named: SQLAlchemy takes a bare one for psycopg 3, which Dagster cannot speak."""
+    """The URL with its driver named: a bare one means psycopg 3 to SQLAlchemy, which Dagster cannot speak."""
     if importlib.util.find_spec("dagster_postgres") is None:
         raise PinflowError("PINFLOW_DATABASE_URL names a Postgres: pip install 'pinflow[postgres]' first")
     return re.sub(r"^postgres(ql)?://", "postgresql+psycopg2://", url)

@@ -56,10 +56,10 @@ def report(part: Partition, manifest: Manifest, body_seconds: float) -> dict[str
         **_told(manifest.facts),
         **_told(stats),
         "preview": _preview(part, manifest),
-        "provenance": _provenance(manifest),
         "bytes": manifest.size,
         "seconds": dg.MetadataValue.float(float(round(sum(part.seconds.values()), 4))),
         "body_seconds": dg.MetadataValue.float(round(body_seconds, 4)),
+        "provenance": _provenance(manifest),
     }
 
 

@@ -30,11 +30,17 @@ def empty_house(tmp_path: Path, drawn: Path) -> Iterator[Tiny]:
     house.instance.dispose()
 
 
+@pytest.fixture(scope="module")
+def _sqlite() -> Iterator[dg.DagsterInstance]:
+    with dg.instance_for_test(set_dagster_home=False) as instance:
+        yield instance
+
+
 @pytest.fixture
-def bare(tmp_path: Path) -> Iterator[Tiny]:
+def bare(tmp_path: Path, _sqlite: dg.DagsterInstance) -> Tiny:
     """No pictures, no labels, and Dagster on SQLite: sensors and schedules ask for it by reference."""
-    with dg.instance_for_test() as instance:
-        yield Tiny(tmp_path, instance=instance)
+    _sqlite.wipe()
+    return Tiny(tmp_path, instance=_sqlite)
 
 
 @pytest.fixture(scope="session")

@@ -205,9 +205,9 @@ def down(tmp_path: Path, drawn: Path) -> Iterator[tuple[Tiny, SampleSite]]:
     house.instance.dispose()
 
 
+@pytest.mark.system
 def test_a_site_that_is_down_for_one_label_costs_no_other(down):
     house, site = down
-    evaluations = []
     assert house.run().failed == {}
     labels = house.release()["labels"]
     assert {slug: label["status"] for slug, label in labels.items()} == {

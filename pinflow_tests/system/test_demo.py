@@ -85,12 +85,13 @@ def test_the_summary_has_the_figures_of_every_label(house, first):
 def test_the_summary_has_the_figures_of_every_space_with_intervals_and_the_seconds(first):
     _, summary = first
 
+    market = summary["collections"]["market"]
+    assert market["queries"] > 0
+    for space in ("frozen", "candidate", "served"):
+        for metric in ("recall@1", "recall@10", "map@r"):
+            figure = market["figures"][space][metric]
+            assert 0 <= figure["low"] <= figure["value"] <= figure["high"] <= 1
     for collection in summary["collections"].values():
-        assert collection["queries"] > 0
-        for space in ("frozen", "candidate", "served"):
-            for metric in ("recall@1", "recall@10", "map@r"):
-                figure = collection["figures"][space][metric]
-                assert 0 <= figure["low"] <= figure["value"] <= figure["high"] <= 1
         assert {"pins", "images", "features", "encoder", "atlas", "release"} <= set(collection["seconds"])
         assert collection["release"]
         assert collection["failed"] == {}
@@ -115,7 +116,7 @@ def test_the_terminal_shows_progress_tables_and_three_searches_and_nothing_else(
         for phase in ("scrape and curate", "tune the encoder", "embed, index, map", "gallery to release"):
             assert f"{name}: {phase}" in said
         assert f"{name}: pictures of each label" in said
-    for word in ("near-dup. groups", "frozen", "candidate", "served", "recall@1", "map@r", "seconds"):
+    for word in ("near-dup.", "rejected", "frozen", "candidate", "served", "recall@1", "map@r", "seconds"):
         assert word in said
     assert "DEBUG" not in said
     assert "Warning" not in said

@@ -192,7 +192,7 @@ def _space(encoder: Manifest, gallery: Manifest) -> str:
 
 def _describe(part: Partition, encoder: Manifest, name: str) -> dict[str, Any]:
     evaluation = json.loads(part.store.file(part.read("evaluation"), "evaluation.json"))
-    pins, images = part.read_all("pins"), part.read_all("images")
+    pins, shown = part.read_all("pins"), part.read("gallery").facts["pictures"]
     return {
         "pinflow": __version__,
         "description": part.collection.description,
@@ -205,14 +205,22 @@ def _describe(part: Partition, encoder: Manifest, name: str) -> dict[str, Any]:
         "labels": {
             slug: {
                 "query": label.query,
-                "status": pins[slug].status if slug in pins else "incomplete",
-                "reason": pins[slug].reason if slug in pins else "never scraped",
-                "pictures": images[slug].facts["kept"] if slug in images else 0,
+                **_standing(pins.get(slug), slug in shown),
+                "pictures": shown.get(slug, 0),
             }
             for slug, label in sorted(part.snapshot.labels.items())
         },
         "figures": evaluation["overall"],
     }
+
+
+def _standing(pins: Manifest | None, shown: bool) -> dict[str, str | None]:
+    """Whether all that a label has is in the release, and if not, why."""
+    if pins is None:
+        return {"status": "incomplete", "reason": "never scraped"}
+    if pins.reason is None and not shown:
+        return {"status": "incomplete", "reason": "scraped, but a stage after that failed: see its last run"}
+    return {"status": pins.status, "reason": pins.reason}
 
 
 def _label_files(part: Partition) -> dict[str, File]:
