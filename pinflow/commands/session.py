@@ -22,14 +22,14 @@ class Session:
         import dagster as dg
 
         from pinflow.pipeline.build import build_defs
-        from pinflow.pipeline.connections import keep_connections
+        from pinflow.pipeline.lean import lighten
         from pinflow.pipeline.resources import House
 
         self.collections = collections or load(settings.collections)
         self.house = House.of(settings)
         self.defs = build_defs(settings=settings, collections=self.collections)
         self.instance = dg.DagsterInstance.get()
-        keep_connections(self.instance)
+        lighten(self.instance)
 
     def run(
         self, collection: Collection, *, labels: Iterable[str] | None = None, tell: Tell | None = None
