@@ -54,8 +54,10 @@ class Stale(dg.AutomationCondition[dg.AssetKey]):
     def evaluate(self, context: Any) -> dg.AutomationResult[dg.AssetKey]:
         snapshot = _look(self.storage, self.collection, context.asset_graph_view)
         requested = self._requested(context)
-        due = snapshot.stale(self.stage) | self._set_off_by(requested, snapshot)
-        due = {label for label in due if self._possible(label, requested, snapshot)}
+        due: set[str | None] = set()
+        if _in_order(context) or not self._crosses(requested):
+            due = snapshot.stale(self.stage) | self._set_off_by(requested, snapshot)
+            due = {label for label in due if self._possible(label, requested, snapshot)}
         view, key = context.asset_graph_view, context.key
         if STAGES[self.stage].per_label:
             partitions = view.asset_graph.get(key).partitions_def
@@ -73,6 +75,10 @@ class Stale(dg.AutomationCondition[dg.AssetKey]):
                 labelled = STAGES[stage].per_label
                 found[stage] = set(subset.expensively_compute_partition_keys()) if labelled else {None}
         return found
+
+    def _crosses(self, requested: dict[str, set[str | None]]) -> bool:
+        """Whether a roll-up waits for labels that this tick requests, or a label for a roll-up."""
+        return any(STAGES[stage].per_label != STAGES[self.stage].per_label for stage in requested)
 
     def _set_off_by(self, requested: dict[str, set[str | None]], snapshot: Snapshot) -> set[str | None]:
         """What becomes stale by the requests of this tick, so that one tick asks for a whole chain.
@@ -99,6 +105,14 @@ class Stale(dg.AutomationCondition[dg.AssetKey]):
             if not there:
                 return False
         return True
+
+
+def _in_order(context: Any) -> bool:
+    """Whether Dagster will carry out this tick's requests in the order of the graph. It makes a backfill
+    of them only where some asset wants several partitions; otherwise the runs of one label and those
+    of the roll-ups start side by side, so the one that builds on the other waits for the next tick."""
+    subsets = context.request_subsets_by_key.values()
+    return any(subset.is_partitioned and subset.size > 1 for subset in subsets)
 
 
 def _settled(snapshot: Snapshot, label: str) -> bool:

@@ -115,11 +115,22 @@ def test_changed_pictures_ask_for_that_label_and_the_roll_ups_but_not_the_encode
     assert ROLL_UPS_BEHIND_LABELS.items() <= asked.items()
 
 
-def test_the_whole_chain_of_a_change_is_asked_for_in_one_tick(automation):
+def test_the_whole_chain_of_several_changes_is_asked_for_in_one_tick(automation):
+    for label in ("plain-red", "plain-blue"):
+        change_pictures(automation.house, label)
+        automation.house.materialize(["pins"], label)
+    asked = automation.tick()
+    assert asked.keys() == downstream("pins") - {"encoder"}
+
+
+def test_a_lone_change_is_carried_out_before_the_roll_ups_are_asked_for(automation):
+    """Dagster orders the requests of a tick only where it makes a backfill of them."""
     change_pictures(automation.house)
     automation.house.materialize(["pins"], "plain-red")
     asked = automation.tick()
-    assert asked.keys() == downstream("pins") - {"encoder"}
+    assert asked == {stage: {"plain-red"} for stage in downstream("pins") if STAGES[stage].per_label}
+    automation.carry_out(asked)
+    assert automation.tick() == ROLL_UPS_BEHIND_LABELS
 
 
 def test_a_rescrape_that_changes_nothing_asks_for_nothing(automation):
@@ -284,11 +295,9 @@ def test_a_new_label_uses_the_served_encoder_and_stales_no_other(automation):
     change_pictures(house, "new-one")
     encoder = house.versions()["encoder", None]
     house.add_labels(["new one"])
-    asked = automation.tick()
+    asked = automation.settle()
     assert asked.keys() == EVERYTHING.keys() - {"encoder"}
     assert {label for labels in asked.values() for label in labels} == {"new-one", None}
-    assert automation.carry_out(asked) == []
-    assert automation.tick() == {}
     assert house.versions()["encoder", None] == encoder
     assert house.snapshot.manifest("embeddings", "new-one").facts["encoders"][0] in {
         house.snapshot.manifest("encoder").facts["served"]
@@ -315,6 +324,10 @@ def test_a_lost_cursor_loses_nothing_and_asks_for_nothing_twice(automation):
     automation.cursor = None
     asked = automation.tick()
     assert asked["images"] == {"plain-red"}
+    automation.carry_out(asked)
+    automation.cursor = None
+    asked = automation.tick()
+    assert asked == ROLL_UPS_BEHIND_LABELS
     automation.carry_out(asked)
     automation.cursor = None
     assert automation.tick() == {}
