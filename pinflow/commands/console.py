@@ -29,12 +29,16 @@ HEADINGS = {
     "D": "gallery to release",
 }
 
+LOG_WIDTH = 120  # columns
+
 
 class Console:
     """Everything that a person sees of a run. Text is printed as it is: brackets in it are no markup."""
 
     def __init__(self) -> None:
         self.rich = Rich(highlight=False, markup=False, emoji=False)
+        if not self.rich.is_terminal:  # a log has no width of its own
+            self.rich.width = max(self.rich.width, LOG_WIDTH)
 
     def say(self, text: str, style: str | None = None) -> None:
         """One line, which a narrow terminal may wrap but we do not."""

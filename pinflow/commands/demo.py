@@ -35,6 +35,7 @@ def run_demo(settings: Settings) -> int:
     console = Console()
     started = time.perf_counter()
     samples = fetch(settings.home_path / "sample", progress=_Told(console))
+    fetched = time.perf_counter() - started
     summaries: dict[str, Any] = {}
     with Session(settings) as session, SampleSite(samples, port=_port(session)) as site:
         console.say(f"sample site on {site.base_url}: {_count(samples)}")
@@ -49,7 +50,7 @@ def run_demo(settings: Settings) -> int:
     console.print_summaries(list(summaries.values()))
     failed = any(summary["failed"] for summary in summaries.values())
     folder = settings.home_path / "demo"
-    _write(folder, session.house.store, summaries, total, pictures_fetched)
+    _write(folder, session.house.store, summaries, (total, fetched), pictures_fetched)
     if not failed:
         _search(console, settings, samples)
     console.say(
@@ -71,16 +72,20 @@ def _count(samples: Samples) -> str:
     return f"{len(samples.market.rows)} market pictures, {len(samples.shop.rows)} products"
 
 
-def _write(folder: Path, store: Store, summaries: dict[str, Any], total: float, pictures: int) -> None:
+def _write(
+    folder: Path, store: Store, summaries: dict[str, Any], seconds: tuple[float, float], pictures: int
+) -> None:
+    """`seconds`: altogether, and of those to fetch the samples."""
+    total, fetched = seconds
     folder.mkdir(parents=True, exist_ok=True)
     work = sum(summary["body_seconds"] for summary in summaries.values())
-    rooms = sum(sum(summary["seconds"].values()) for summary in summaries.values())
+    rooms = fetched + sum(sum(summary["seconds"].values()) for summary in summaries.values())
     content = {
         "collections": summaries,
         "total_seconds": round(total, 2),
         "pictures_fetched": pictures,
         "outside_domain_share": round(1 - rooms / total, 4),
-        "outside_bodies_share": round(1 - work / total, 4),
+        "outside_bodies_share": round(1 - (fetched + work) / total, 4),
     }
     (folder / "summary.json").write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
     for name in summaries:

@@ -7,7 +7,6 @@ from collections.abc import Collection, Sequence
 from typing import overload
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 SHARD_ROWS = 1024  # about 30 MB of derivatives
 _IN_MEMORY = 64 * 2**20  # bytes
@@ -15,6 +14,8 @@ _IN_MEMORY = 64 * 2**20  # bytes
 
 def keep(table: pa.Table, ids: Collection[str]) -> pa.Table:
     """The rows of `table` whose `id` is among `ids`, in their order."""
+    import pyarrow.compute as pc
+
     return table.filter(pc.is_in(table["id"], value_set=pa.array(sorted(ids), pa.string())))
 
 

@@ -138,9 +138,11 @@ def _no_leak_across(part: Partition, manifest: Manifest) -> Outcome:
 
 def _no_test_trained(part: Partition, manifest: Manifest) -> Outcome:
     """Neither the bytes nor the group of a test picture were trained on, by anything that is served."""
+    import pyarrow.compute as pc
+
     rows = part.table(manifest, "rows.parquet")
     trained = set(part.table(manifest, "trained_on.parquet")["key"].to_pylist())
-    tested = rows.filter(pa.compute.equal(rows["split"], "test"))
+    tested = rows.filter(pc.equal(rows["split"], "test"))
     both = [
         one
         for one, sha256, group in zip(

@@ -6,13 +6,15 @@ is the commit. An input is the verified table. Stages of many files commit throu
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import PrivateAttr
-from upath import UPath
 
 from pinflow.store import Manifest, open_store
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 TABLE = "table.parquet"
 
@@ -24,6 +26,8 @@ class TableIOManager(dg.ConfigurableIOManager, dg.UPathIOManager):
     _base_path: Any = PrivateAttr(default=None)
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002
+        from upath import UPath
+
         self._base_path = UPath(self.storage)
 
     def get_path_for_partition(self, context: Any, path: UPath, partition: str) -> UPath:  # noqa: ARG002

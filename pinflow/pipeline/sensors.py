@@ -11,7 +11,6 @@ import json
 import time
 
 import dagster as dg
-from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 
 from pinflow import registry
 from pinflow.collection import Collection
@@ -32,7 +31,6 @@ IN_FLIGHT = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
-UNFINISHED = [BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING, BulkActionStatus.FAILING]
 
 
 def label_list_sensor(collection: Collection) -> dg.SensorDefinition:
@@ -127,7 +125,10 @@ def _idle(instance: dg.DagsterInstance, collection: str, slugs: list[str]) -> li
     """Those partitions that nothing in flight works on: deleting one under a run or a backfill kills it."""
     if not slugs:
         return []
-    backfills = instance.get_backfills(BulkActionsFilter(statuses=UNFINISHED))
+    from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
+
+    unfinished = [BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING, BulkActionStatus.FAILING]
+    backfills = instance.get_backfills(BulkActionsFilter(statuses=unfinished))
     if any(key.path[0] == collection for backfill in backfills for key in backfill.asset_selection or ()):
         return []
     busy = {

@@ -95,7 +95,9 @@ def together(part: Partition, features: dict[str, Manifest]) -> pa.Table:
 def _trained_on(rows: pa.Table, before: Iterable[str], by_served: Iterable[str]) -> pa.Table:
     """sha256 and group of every picture that any head of this collection was ever tuned on, and whether
     the served one was: neither may ever count as unseen again."""
-    learned = rows.filter(pa.compute.equal(rows["split"], "train"))
+    import pyarrow.compute as pc
+
+    learned = rows.filter(pc.equal(rows["split"], "train"))
     served = set(by_served)
     keys = sorted({*before, *served, *learned["sha256"].to_pylist(), *learned["group"].to_pylist()})
     return pa.table(

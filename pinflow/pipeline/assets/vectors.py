@@ -59,12 +59,14 @@ def make_embeddings(part: Partition, _: House) -> Manifest:
 
 def make_index(part: Partition, _: House) -> Manifest:
     """Index the label's own space, and measure what the index finds of what is there."""
+    import pyarrow.compute as pc
+
     from pinflow.retrieval.index import build
 
     embeddings = part.read("embeddings")
     table = part.table(embeddings, table_of(embeddings.facts["encoders"][0]))
     ids, _digests = part.tombstones()
-    kept = table.filter(pa.compute.invert(pa.compute.is_in(table["id"], pa.array(sorted(ids), pa.string()))))
+    kept = table.filter(pc.invert(pc.is_in(table["id"], pa.array(sorted(ids), pa.string()))))
     with part.timed("build"):
         index = build(schema.matrix(kept, "local"))
     return part.draft(
