@@ -20,7 +20,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +139,7 @@ def _market_labels(file: Path, labels: list[str]) -> None:
 
 
 def _by_dagster(settings: Any, collection: Any) -> dict[str, float]:
-    from pinflow.commands.session import Session
+    from pinflow.pipeline.session import Session
 
     with Session(settings) as session:
         ran = session.run(collection)
@@ -177,7 +176,7 @@ def _labels_part(count: str) -> dict[str, float]:
     import yaml
 
     from pinflow.collection import read
-    from pinflow.commands.session import Session
+    from pinflow.pipeline.session import Session
     from pinflow.sample.made import make_samples
     from pinflow.settings import Settings
 
@@ -200,22 +199,15 @@ def _labels_part(count: str) -> dict[str, float]:
 
     _by_script(settings, declare(labels))
     more = declare(labels + 1)
-    stages: list[tuple[float, str | None]] = []
-
-    def tell(_: str, label: str | None, *__: int) -> None:
-        stages.append((time.perf_counter(), label))
-
     with Session(settings) as session:
-        clock = time.perf_counter()
-        ran = session.run(more, labels=[f"label {labels}"], tell=tell)
-        stages.append((time.perf_counter(), "end"))
+        ran = session.run(more, labels=[f"label {labels}"])
     assert not ran.failed, ran.failed
-    spans = [(label, after - start) for (start, label), (after, _) in pairwise(stages)]
+    rollups = ran.launches[None]
     return {
-        "own steps, seconds": sum(seconds for label, seconds in spans if label),
-        "roll-ups, seconds": sum(seconds for label, seconds in spans if not label),
-        "planning, seconds": stages[0][0] - clock,
-        "runs": float(len(spans)),
+        "own steps, seconds": ran.launch_seconds - rollups,
+        "roll-ups, seconds": rollups,
+        "planning, seconds": ran.wall_seconds - ran.launch_seconds,
+        "steps": float(ran.steps),
     }
 
 

@@ -59,8 +59,8 @@ def run(
 ) -> None:
     """Scrape a collection and bring everything behind it up to date, phase by phase."""
     from pinflow.commands.console import Console
-    from pinflow.commands.session import Session
     from pinflow.commands.summary import summarise
+    from pinflow.pipeline.session import Session
 
     collection, settings = _collection(name)
     console = Console()

@@ -66,6 +66,14 @@ def publish(store: Store, collection: str, description: dict[str, Any], files: d
     return name
 
 
+def withdraw(store: Store, collection: str) -> bool:
+    """Serve nothing from now on: the last label was removed. Whether there was a release."""
+    if current(store, collection) is None:
+        return False
+    store.delete(collection, "CURRENT")
+    return True
+
+
 def current(store: Store, collection: str) -> str | None:
     """The id in use, or None before the first release. Raises `CorruptError` for a damaged pointer."""
     try:

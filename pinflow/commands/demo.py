@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 from pinflow.commands.console import Console
 from pinflow.commands.find import find, show
-from pinflow.commands.session import Session
 from pinflow.commands.summary import summarise
 from pinflow.errors import PinflowError
+from pinflow.pipeline.session import Session
 from pinflow.settings import Settings
 from pinflow.store import Store
 
@@ -79,13 +79,13 @@ def _write(
     total, fetched = seconds
     folder.mkdir(parents=True, exist_ok=True)
     work = sum(summary["body_seconds"] for summary in summaries.values())
-    rooms = fetched + sum(sum(summary["seconds"].values()) for summary in summaries.values())
+    rooms = sum(sum(summary["seconds"].values()) for summary in summaries.values())
     content = {
         "collections": summaries,
         "total_seconds": round(total, 2),
         "pictures_fetched": pictures,
-        "outside_domain_share": round(1 - rooms / total, 4),
-        "outside_bodies_share": round(1 - (fetched + work) / total, 4),
+        "outside_domain_share": round(1 - rooms / (total - fetched), 4),
+        "outside_bodies_share": round(1 - work / (total - fetched), 4),
     }
     (folder / "summary.json").write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
     for name in summaries:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ def find(
 ) -> dict[str, Any]:
     """The body that `POST /v1/collections/{c}/search` would answer. Raises `SearchError`, and
     `StoreError` before the first release."""
+    from pinflow.learning.trunk import load_trunk
     from pinflow.retrieval.query import Example, Filter, Query
     from pinflow.retrieval.searcher import Searcher
 
@@ -38,7 +40,9 @@ def find(
     release = local.current(collection)
     if release is None:
         raise StoreError(f"{collection} has no release yet: pinflow run {collection}")
-    searcher = Searcher.open(local.fetch(collection, release))
+    searcher = Searcher.open(
+        local.fetch(collection, release), load_trunk=partial(load_trunk, device=settings.device)
+    )
     query = Query(positive=positive, label=label, filter=Filter(price_max=price_max), limit=limit)
     return searcher.search(query).model_dump(mode="json")
 

@@ -13,8 +13,8 @@ from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 
-from pinflow.commands.instance import create
 from pinflow.errors import PinflowError
+from pinflow.pipeline.instance import create
 from pinflow.serving.run import check_address
 from pinflow.settings import Settings
 

@@ -6,10 +6,11 @@ Blocking checks guard against wrong results. The others tell a person what to lo
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import pyarrow as pa
@@ -19,6 +20,12 @@ from pinflow.pipeline.partition import Partition
 from pinflow.pipeline.partitions import label_partitions
 from pinflow.pipeline.stages import STAGES
 from pinflow.store import Manifest
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from pinflow.retrieval.index import Index
 
 RECALL_AT_LEAST = 0.95
 SHRINK_AT_MOST = 0.5  # share of a label's rows that may vanish unremarked between two scrapes
@@ -126,14 +133,19 @@ def _accounted(part: Partition, manifest: Manifest) -> Outcome:
 def _no_leak(part: Partition, manifest: Manifest) -> Outcome:
     from pinflow.learning.splits import leaks
 
-    return _verdict(leaks(part.table(manifest)), "no group stands in two splits", rows=manifest.rows)
+    rows = part.table(manifest)
+    with part.timed("leaks"):
+        found = leaks(rows)
+    return _verdict(found, "no group stands in two splits", rows=manifest.rows)
 
 
 def _no_leak_across(part: Partition, manifest: Manifest) -> Outcome:
     from pinflow.learning.splits import leaks
 
     rows = part.table(manifest, "rows.parquet")
-    return _verdict(leaks(rows), "no group stands in two splits, over all labels", rows=rows.num_rows)
+    with part.timed("leaks"):
+        found = leaks(rows)
+    return _verdict(found, "no group stands in two splits, over all labels", rows=rows.num_rows)
 
 
 def _no_test_trained(part: Partition, manifest: Manifest) -> Outcome:
@@ -175,16 +187,39 @@ def _one_encoder(_: Partition, manifest: Manifest) -> Outcome:
     )
 
 
-def _size(_: Partition, manifest: Manifest) -> Outcome:
-    indexed, expected = manifest.facts["indexed"], manifest.facts["embedded"] - manifest.facts["tombstones"]
-    return Outcome(indexed == expected, f"{indexed} indexed, {expected} embedded and not removed")
+def _size(part: Partition, manifest: Manifest) -> Outcome:
+    """What was recorded, what FAISS holds and what the rows describe are one number."""
+    expected = manifest.facts["embedded"] - manifest.facts["tombstones"]
+    index, vectors = _index(part, manifest)
+    found = {manifest.facts["indexed"], index.n, len(vectors), expected}
+    return Outcome(len(found) == 1, f"{index.n} indexed, {expected} embedded and not removed")
 
 
-def _recall(_: Partition, manifest: Manifest) -> Outcome:
-    recall = manifest.facts["recall"]
+def _recall(part: Partition, manifest: Manifest) -> Outcome:
+    """Measured again on what is stored: an index that lies about itself is found out."""
+    from pinflow.retrieval.index import recall as measure
+
+    index, vectors = _index(part, manifest)
+    with part.timed("recall"):
+        recall = min(manifest.facts["recall"], measure(index, vectors))
     return Outcome(
         recall >= RECALL_AT_LEAST, f"recall@10 against exact search is {recall:.3f}", {"recall": recall}
     )
+
+
+def _index(part: Partition, manifest: Manifest) -> tuple[Index, npt.NDArray[np.float32]]:
+    """The stored index and the vectors it was built from. Raises `CorruptError` where they disagree."""
+    import numpy as np
+
+    from pinflow.retrieval.index import Index
+
+    name = "gallery" if manifest.stage == "gallery" else "index"
+    if manifest.stage == "gallery":
+        vectors = np.load(io.BytesIO(part.store.file(manifest, "vectors.npy")), allow_pickle=False)
+    else:
+        vectors = schema.matrix(part.table(manifest, "local.parquet"), "local")
+    data, meta = (part.store.file(manifest, f"{name}.{kind}") for kind in ("faiss", "json"))
+    return Index.from_bytes(data, meta, vectors), vectors
 
 
 _WARN = dg.AssetCheckSeverity.WARN

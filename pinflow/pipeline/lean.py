@@ -43,6 +43,7 @@ def lighten(instance: dg.DagsterInstance) -> None:
     events: Any = instance.event_log_storage
     if isinstance(events, SqliteEventLogStorage):
         setattr(events, "_connect", _event_connections(events))  # noqa: B010  mypy takes methods for fixed
+        setattr(events, "has_table", cache(events.has_table))  # noqa: B010  asked several times an event
     runs: Any = instance.run_storage
     if isinstance(runs, SqliteRunStorage):
         setattr(runs, "connect", partial(_connection, _engine(runs._conn_string)))  # noqa: B010

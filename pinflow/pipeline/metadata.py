@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
@@ -28,6 +28,8 @@ MAIN_TABLES = {
     "atlas": "points.parquet",
     "projection": "points.parquet",
     "release": "pins.parquet",
+    "gallery": "pins.parquet",
+    "index": "local.parquet",
 }
 
 
@@ -52,6 +54,7 @@ def report(part: Partition, manifest: Manifest, body_seconds: float) -> dict[str
     stats = {name: value for name, value in manifest.stats.items() if name not in ("preview", "seconds")}
     return {
         **({} if (count := rows(manifest)) is None else {"dagster/row_count": count}),
+        **_columns(part, manifest),
         "status": manifest.status if manifest.reason is None else f"{manifest.status}: {manifest.reason}",
         **_told(manifest.facts),
         **_told(stats),
@@ -61,6 +64,18 @@ def report(part: Partition, manifest: Manifest, body_seconds: float) -> dict[str
         "body_seconds": dg.MetadataValue.float(round(body_seconds, 4)),
         "provenance": _provenance(manifest),
     }
+
+
+def _columns(part: Partition, manifest: Manifest) -> dict[str, Any]:
+    """The columns of the main table as they are, with what they mean."""
+    import pyarrow.parquet as pq
+
+    tables = [name for name, file in manifest.files.items() if file.rows is not None]
+    main = MAIN_TABLES.get(manifest.stage, tables[0] if tables else "")
+    if main not in manifest.files:
+        return {}
+    found = pq.read_schema(pa.BufferReader(part.store.file(manifest, main)))
+    return {"dagster/column_schema": columns(found)}
 
 
 def rows(manifest: Manifest) -> int | None:
@@ -142,10 +157,3 @@ def _provenance(manifest: Manifest) -> dg.MarkdownMetadataValue:
         files.append(f"| and {len(manifest.files) - LABELS_LISTED} more | | | |")
     made = f"version `{_short(manifest.version)}`, recipe `{_short(manifest.recipe)}`, pinflow {__version__}"
     return dg.MetadataValue.md("\n".join([made, "", *(table if manifest.inputs else ()), "", *files]))
-
-
-def strip(pictures: Sequence[bytes], columns: int = 8) -> bytes | None:
-    """A contact sheet of thumbnails, or None for none."""
-    from pinflow.imaging.sheet import contact_sheet
-
-    return contact_sheet(pictures, columns=columns, max_bytes=PREVIEW_BYTES * 3 // 4) if pictures else None

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
-from pinflow import registry
+from pinflow import registry, releases
 from pinflow.collection import Collection
 from pinflow.errors import CollectionError, LabelError
 from pinflow.pipeline.jobs import phase_job
@@ -36,8 +36,13 @@ class Ran:
     failed: dict[str, str] = field(default_factory=dict)  # step -> error
     steps: int = 0
     body_seconds: float = 0.0  # in the stages' bodies: rooms' functions, reading and writing
-    launch_seconds: float = 0.0  # in Dagster's runs altogether
+    launches: dict[str | None, float] = field(default_factory=dict)  # in Dagster's runs, by label
     wall_seconds: float = 0.0
+
+    @property
+    def launch_seconds(self) -> float:
+        """In Dagster's runs altogether."""
+        return sum(self.launches.values())
 
 
 def run_collection(
@@ -54,6 +59,8 @@ def run_collection(
     notes = register(house.store, collection, house, {})
     live = registry.live(house.store, collection.name)
     chosen = _chosen(collection, live, labels)
+    if not live and releases.withdraw(house.store, collection.name):
+        return Ran()
     if not live:
         raise CollectionError(f"{collection.name} has no labels: " + ("; ".join(notes) or "add some first"))
     mirror(instance, collection.name, set(live))
@@ -135,7 +142,7 @@ class _Runner:
 
     def _account(self, result: dg.ExecuteInProcessResult, label: str | None, wall: float) -> None:
         ran = self.ran
-        ran.launch_seconds += wall
+        ran.launches[label] = ran.launches.get(label, 0.0) + wall
         for event in result.get_asset_materialization_events():
             materialization = event.step_materialization_data.materialization
             stage = materialization.asset_key.path[-1]

@@ -12,7 +12,7 @@ import time
 
 import dagster as dg
 
-from pinflow import registry
+from pinflow import registry, releases
 from pinflow.collection import Collection
 from pinflow.errors import PinflowError
 from pinflow.labels import BadLine, parse_list
@@ -50,6 +50,8 @@ def label_list_sensor(collection: Collection) -> dg.SensorDefinition:
         for line in register(store, collection, house, seen):
             context.log.warning(line)
         labels = registry.live(store, name)
+        if not labels:
+            releases.withdraw(store, name)
         mirrored = set(context.instance.get_dynamic_partitions(partitions_name(name)))
         new = sorted(set(labels) - mirrored)[:RUNS_PER_TICK]
         gone = _idle(context.instance, name, sorted(mirrored - set(labels)))
@@ -85,16 +87,31 @@ def register(store: Store, collection: Collection, house: House | None, seen: di
     elif house is not None and time.time() - float(seen.get("*", 0)) > RELIST_SECONDS:
         seen["*"] = str(time.time())
         told += _from_source(store, collection, house)
-    for path, stamp in store.objects("label_lists", collection.name).items():
-        list_name = path.rsplit("/", 1)[-1]
-        if seen.get(list_name) != str(stamp):
-            told += _from_list(store, collection.name, list_name)
-            seen[list_name] = str(stamp)
+    folder = store.path("label_lists", collection.name)
+    lists = {
+        path[len(folder) + 1 :]: str(stamp)
+        for path, stamp in store.objects("label_lists", collection.name).items()
+    }
+    for name, stamp in lists.items():
+        if seen.get(name) != stamp:
+            told += _from_list(store, collection.name, name)
+            seen[name] = stamp
+    for report in store.names(collection.name, "rejected_labels"):
+        if report not in {_report(name) for name in lists}:
+            store.delete(collection.name, "rejected_labels", report)
     return told
 
 
+def _report(name: str) -> str:
+    """The name of the report on a list, which may lie in a folder."""
+    return f"{name.replace('/', '-')}.json"
+
+
 def _from_list(store: Store, collection: str, name: str) -> list[str]:
-    data = store.read("label_lists", collection, name)
+    try:
+        data = store.read("label_lists", collection, *name.split("/"))
+    except FileNotFoundError:  # deleted since it was listed
+        return []
     try:
         good, bad = parse_list(data.decode("utf-8-sig"), "." + name.rsplit(".", 1)[-1].lower())
     except UnicodeDecodeError as error:
@@ -105,7 +122,7 @@ def _from_list(store: Store, collection: str, name: str) -> list[str]:
         json.dumps(report, ensure_ascii=False, indent=1).encode(),
         collection,
         "rejected_labels",
-        f"{name}.json",
+        _report(name),
     )
     return report
 

@@ -15,7 +15,7 @@ import pytest
 
 from pinflow import registry, releases
 from pinflow.collection import load
-from pinflow.commands.instance import create
+from pinflow.pipeline.instance import create
 from pinflow.commands.up import dagster_commands, start, stop
 from pinflow.pipeline.partitions import mirror
 from pinflow.pipeline.planning import Snapshot

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from pinflow import schema
 from pinflow.errors import PinflowError
+from pinflow.pipeline.assets.previews import neighbour_strip
 from pinflow.pipeline.partition import Partition
 from pinflow.pipeline.resources import House
 from pinflow.store import File, Manifest
@@ -122,6 +124,9 @@ def make_label_encoder(part: Partition, _: House) -> Manifest:
             "promoted": fit.promotion.promoted,
             "why": fit.promotion.reason,
         },
+        preview=lambda: neighbour_strip(
+            part, features["id"].to_pylist(), fit.served.apply(schema.matrix(features, "vector"))
+        ),
     )
 
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from pinflow import schema
 from pinflow.errors import CorruptError
 from pinflow.imaging.shards import keep
+from pinflow.pipeline.assets.previews import neighbour_strip, strip
 from pinflow.pipeline.io_managers import TABLE
-from pinflow.pipeline.metadata import strip
 from pinflow.pipeline.partition import Partition
 from pinflow.pipeline.planning import recipe
 from pinflow.pipeline.resources import House
@@ -178,4 +179,8 @@ def make_features(part: Partition, house: House) -> Manifest:
         table = extract((part.table(images, name) for name in shards), trunk, known=known)
         if old and used and used[0] != old:  # other weights than last time: the old vectors are of no use
             table = extract((part.table(images, name) for name in shards), trunk)
-    return part.draft({TABLE: part.put_table(table)}, facts={"trunk": used[0] if used else old})
+    return part.draft(
+        {TABLE: part.put_table(table)},
+        facts={"trunk": used[0] if used else old},
+        preview=lambda: neighbour_strip(part, table["id"].to_pylist(), schema.matrix(table, "vector")),
+    )

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import time
+from collections import Counter
+from collections.abc import Collection
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from pinflow import __version__, releases, schema
-from pinflow.errors import CheckFailed
+from pinflow.errors import CheckFailed, PinflowError
 from pinflow.pipeline import checks
 from pinflow.pipeline.assets.encoders import read_head, together
-from pinflow.pipeline.assets.vectors import (
-    index_facts,
-    map_facts,
-    map_files,
-    place_on_map,
-    read_thumbnails,
-    table_of,
-)
-from pinflow.pipeline.metadata import strip
+from pinflow.pipeline.assets.previews import read_thumbnails, strip
+from pinflow.pipeline.assets.vectors import index_facts, map_facts, map_files, place_on_map, table_of
 from pinflow.pipeline.partition import Partition
 from pinflow.pipeline.resources import House
 from pinflow.store import File, Manifest
@@ -38,7 +35,8 @@ def make_gallery(part: Partition, _: House) -> Manifest:
 
     images, embeddings = part.read_all("images"), part.read_all("embeddings")
     labels = sorted(set(images) & set(embeddings))
-    encoder = newest_complete([embeddings[label] for label in labels])
+    encoder = prevailing([embeddings[label] for label in labels])
+    labels = [label for label in labels if encoder in embeddings[label].facts["encoders"]]
     tables = {label: part.table(embeddings[label], table_of(encoder)) for label in labels}
     pictures = {label: part.table(images[label], "pictures.parquet") for label in labels}
     gone, _digests = part.tombstones()
@@ -46,32 +44,36 @@ def make_gallery(part: Partition, _: House) -> Manifest:
         pins, vectors = assemble(pictures, tables, without=gone)
     with part.timed("build"):
         index = build(vectors)
-    embedded = {one for table in tables.values() for one in table["id"].to_pylist()}
+        data, meta = index.to_bytes(), json.dumps(index.meta, sort_keys=True)
+    embedded = {
+        one
+        for label in labels
+        for one in set(tables[label]["id"].to_pylist()) & set(pictures[label]["id"].to_pylist())
+    }
     encoders = pa.chunked_array([table["encoder"].combine_chunks() for table in tables.values()], pa.string())
     return part.draft(
         {
             "pins.parquet": part.put_table(pins),
             "vectors.npy": part.put(_npy(vectors)),
-            "gallery.faiss": part.put(index.to_bytes()),
-            "gallery.json": part.put(json.dumps(index.meta, sort_keys=True).encode()),
+            "gallery.faiss": part.put(data),
+            "gallery.json": part.put(meta.encode()),
         },
         facts={
             **index_facts(index, encoders, len(embedded), len(embedded & gone)),
             "pictures": {label: pictures[label].num_rows for label in labels},
         },
-        preview=lambda: strip(_sample_thumbnails(part, images, pins)),
+        preview=lambda: strip(_sample(part, pins)),
     )
 
 
-def newest_complete(embeddings: list[Manifest]) -> str:
-    """The newest encoder whose embeddings every label has: while a promoted encoder reaches the labels
-    one by one, the previous one still answers for all of them."""
-    orders: list[list[str]] = [manifest.facts["encoders"] for manifest in embeddings]
-    shared = set(orders[0]).intersection(*orders)
-    if not shared:
-        raise CheckFailed("no encoder is complete for all labels: materialise `embeddings` of the stale ones")
+def prevailing(embeddings: list[Manifest]) -> str:
+    """The encoder whose embeddings most labels have, the newest of equals: while a promoted encoder reaches
+    the labels one by one, the previous one still answers for all. A label that has neither stays out
+    until its embeddings are made again, and holds nobody up."""
     newest = max(embeddings, key=lambda manifest: manifest.written_at).facts["encoders"]
-    return str(next(encoder for encoder in [*newest, *orders[0]] if encoder in shared))
+    held = Counter(encoder for manifest in embeddings for encoder in manifest.facts["encoders"])
+    ranked = dict.fromkeys([*newest, *held])
+    return str(max(ranked, key=lambda encoder: held[encoder]))
 
 
 def make_atlas(part: Partition, _: House) -> Manifest:
@@ -79,11 +81,11 @@ def make_atlas(part: Partition, _: House) -> Manifest:
     from pinflow.projecting.draw import draw_map
     from pinflow.projecting.sprites import sprite_sheets
 
-    gallery, images = part.read("gallery"), part.read_all("images")
+    gallery = part.read("gallery")
     pins = part.table(gallery, "pins.parquet")
     vectors = np.load(io.BytesIO(part.store.file(gallery, "vectors.npy")), allow_pickle=False)
     ids, labels = pins["id"].to_pylist(), [slugs[0] for slugs in pins["labels"].to_pylist()]
-    thumbnails = _all_thumbnails(part, images)
+    thumbnails = _thumbnails(part)
     ordered = [thumbnails[one] for one in ids]
     space = "".join(gallery.facts["encoders"])
     names = {slug: label.query for slug, label in part.snapshot.labels.items()}
@@ -155,17 +157,22 @@ def make_release(part: Partition, _: House) -> Manifest:
     swept = part.previous.stats.get("swept_at", 0.0) if part.previous else 0.0
     if time.time() - swept > SWEEP_SECONDS:
         swept = time.time()
-        part.after_commit.append(lambda: part.store.sweep(part.collection.name))
+        part.after_commit.append(partial(_sweep, part))
     statuses = [label["status"] for label in description["labels"].values()]
     return part.draft(
         files,
         facts={"release": release, "labels": {s: statuses.count(s) for s in sorted(set(statuses))}},
         stats={"swept_at": swept},
         identity=release,
-        preview=lambda: strip(
-            _sample_thumbnails(part, part.read_all("images"), part.table(gallery, "pins.parquet"))
-        ),
+        preview=lambda: strip(_sample(part, part.table(gallery, "pins.parquet"))),
     )
+
+
+def _sweep(part: Partition) -> None:
+    try:
+        part.store.sweep(part.collection.name)
+    except PinflowError as error:  # the release stands; what cannot be swept costs room alone
+        logging.getLogger(__name__).warning("%s: %s", part.collection.name, error)
 
 
 def verify(part: Partition) -> None:
@@ -227,13 +234,12 @@ def _label_files(part: Partition) -> dict[str, File]:
     """Each label's own index, head and map, under `labels/<slug>/`."""
     files: dict[str, File] = {}
     indexes, heads, maps = (part.read_all(stage) for stage in ("index", "label_encoder", "projection"))
+    shown = set(part.table(part.read("gallery"), "pins.parquet")["id"].to_pylist())
     for slug, index in indexes.items():
-        # A label encoder that is newer than the index speaks another space: the pair comes next time.
-        if (
-            index.facts["indexed"]
-            and slug in heads
-            and heads[slug].facts["served"] in index.facts["encoders"]
-        ):
+        # A label encoder that is newer than the index speaks another space, and an index older than the
+        # gallery may hold pins that are gone: the label's own space comes with the next release.
+        fits = slug in heads and heads[slug].facts["served"] in index.facts["encoders"]
+        if index.facts["indexed"] and fits and shown.issuperset(_ids(part, index)):
             own = {**index.files, "encoder.safetensors": heads[slug].files["served.safetensors"]}
             if slug in maps:
                 own |= _renamed(maps[slug], "map")
@@ -241,27 +247,31 @@ def _label_files(part: Partition) -> dict[str, File]:
     return files
 
 
+def _ids(part: Partition, index: Manifest) -> list[str]:
+    found: list[str] = part.table(index, "local.parquet")["id"].to_pylist()
+    return found
+
+
 def _renamed(manifest: Manifest, folder: str) -> dict[str, File]:
     skipped = ("thumbnails.parquet",)
     return {f"{folder}/{name}": file for name, file in manifest.files.items() if name not in skipped}
 
 
-def _all_thumbnails(part: Partition, images: dict[str, Manifest]) -> dict[str, bytes]:
+def _thumbnails(part: Partition, labels: Collection[str] | None = None) -> dict[str, bytes]:
+    """Pin id -> WebP, of all labels or of some: also of one that was removed since the gallery was made."""
     found: dict[str, bytes] = {}
-    for manifest in images.values():
-        found.update(read_thumbnails(part, manifest))
+    for label, manifest in part.store.manifests(part.collection.name, "images").items():
+        if labels is None or label in labels:
+            found.update(read_thumbnails(part, manifest))
     return found
 
 
-def _sample_thumbnails(
-    part: Partition, images: dict[str, Manifest], pins: pa.Table, most: int = 24
-) -> list[bytes]:
+def _sample(part: Partition, pins: pa.Table, most: int = 24) -> list[bytes]:
     """Thumbnails of a few pins, spread over the labels."""
     step = max(1, pins.num_rows // most)
-    wanted = pins.take(list(range(0, pins.num_rows, step))[:most])
-    first = [slugs[0] for slugs in wanted["labels"].to_pylist()]
-    by_label = {slug: read_thumbnails(part, images[slug]) for slug in sorted(set(first)) if slug in images}
-    return [by_label[slug][one] for slug, one in zip(first, wanted["id"].to_pylist(), strict=True)]
+    chosen = pins.take(list(range(0, pins.num_rows, step))[:most])
+    thumbnails = _thumbnails(part, {slugs[0] for slugs in chosen["labels"].to_pylist()})
+    return [thumbnails[one] for one in chosen["id"].to_pylist() if one in thumbnails]
 
 
 def _npy(array: Any) -> bytes:

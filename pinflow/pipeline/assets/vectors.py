@@ -11,16 +11,13 @@ import pyarrow as pa
 
 from pinflow import schema
 from pinflow.pipeline.assets.encoders import read_head
-from pinflow.pipeline.metadata import strip
+from pinflow.pipeline.assets.previews import neighbour_strip
 from pinflow.pipeline.partition import Partition
 from pinflow.pipeline.resources import House
 from pinflow.store import File, Manifest
 
 if TYPE_CHECKING:
     from pinflow.projecting.layout import Layout
-
-QUERIES_SHOWN = 3
-NEIGHBOURS_SHOWN = 8
 
 
 def table_of(encoder: str) -> str:
@@ -54,6 +51,7 @@ def make_embeddings(part: Partition, _: House) -> Manifest:
             "encoders": [encoder.facts[name] for name in names],
             "label_encoder": label_encoder.facts["served"],
         },
+        preview=lambda: neighbour_strip(part, table["id"].to_pylist(), schema.matrix(table, "shared")),
     )
 
 
@@ -69,10 +67,11 @@ def make_index(part: Partition, _: House) -> Manifest:
     kept = table.filter(pc.invert(pc.is_in(table["id"], pa.array(sorted(ids), pa.string()))))
     with part.timed("build"):
         index = build(schema.matrix(kept, "local"))
+        data, meta = index.to_bytes(), json.dumps(index.meta, sort_keys=True)
     return part.draft(
         {
-            "index.faiss": part.put(index.to_bytes()),
-            "index.json": part.put(json.dumps(index.meta, sort_keys=True).encode()),
+            "index.faiss": part.put(data),
+            "index.json": part.put(meta.encode()),
             "local.parquet": part.put_table(kept.select(["id", "local"])),
         },
         facts=index_facts(index, kept["label_encoder"], table.num_rows, table.num_rows - kept.num_rows),
@@ -140,23 +139,3 @@ def map_facts(layout: Layout, space: str) -> dict[str, Any]:
     """What a map says of itself; `space` is the digest of what made its vectors."""
     clusters = layout.clusters
     return {"points": len(clusters), "clusters": len(set(clusters[clusters >= 0].tolist())), "space": space}
-
-
-def neighbour_strip(part: Partition, ids: list[str], vectors: npt.NDArray[np.float32]) -> bytes | None:
-    """A few pictures, each followed by its nearest neighbours: what the space thinks is alike."""
-    if len(ids) < 2:
-        return None
-    chosen = np.linspace(0, len(ids) - 1, min(QUERIES_SHOWN, len(ids))).astype(int)
-    nearest = np.argsort(-(vectors[chosen] @ vectors.T), axis=1, kind="stable")[:, :NEIGHBOURS_SHOWN]
-    thumbnails = read_thumbnails(part, part.read("images"))
-    return strip([thumbnails[ids[row]] for rows in nearest for row in rows], columns=nearest.shape[1])
-
-
-def read_thumbnails(part: Partition, images: Manifest) -> dict[str, bytes]:
-    """Pin id -> WebP of a label."""
-    found: dict[str, bytes] = {}
-    for name in images.files:
-        if name.startswith("thumbnails-"):
-            table = part.table(images, name)
-            found.update(zip(table["id"].to_pylist(), table["webp"].to_pylist(), strict=True))
-    return found

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from pinflow.collection import Collection, Collections, load
-from pinflow.commands.instance import prepare
+from pinflow.pipeline.instance import prepare
 from pinflow.settings import Settings
 
 if TYPE_CHECKING:

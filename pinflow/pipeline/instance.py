@@ -25,6 +25,10 @@ def prepare(settings: Settings) -> Path:
     os.environ["DAGSTER_HOME"] = str(home)
     os.environ.setdefault("PINFLOW_HOME", str(settings.home_path))
     postgres = (settings.database_url or "").startswith("postgres")
+    if settings.database_url and not postgres:
+        raise PinflowError(
+            "PINFLOW_DATABASE_URL: expected postgresql://user@host/database, or nothing for SQLite"
+        )
     if postgres:
         os.environ["PINFLOW_DATABASE_URL"] = _spoken(str(settings.database_url))
     target = home / "dagster.yaml"
@@ -33,6 +37,11 @@ def prepare(settings: Settings) -> Path:
         if postgres:
             text += "\nstorage:\n  postgres:\n    postgres_url:\n      env: PINFLOW_DATABASE_URL\n"
         target.write_text(text, encoding="utf-8")
+    elif postgres and "postgres" not in target.read_text(encoding="utf-8"):
+        raise PinflowError(
+            f"{target} keeps Dagster's records in SQLite, PINFLOW_DATABASE_URL names a Postgres: "
+            "delete that file to change over (what SQLite holds stays there), or unset the variable"
+        )
     return home
 
 
