@@ -54,7 +54,6 @@ def report(part: Partition, manifest: Manifest, body_seconds: float) -> dict[str
     stats = {name: value for name, value in manifest.stats.items() if name not in ("preview", "seconds")}
     return {
         **({} if (count := rows(manifest)) is None else {"dagster/row_count": count}),
-        **_columns(part, manifest),
         "status": manifest.status if manifest.reason is None else f"{manifest.status}: {manifest.reason}",
         **_told(manifest.facts),
         **_told(stats),
@@ -66,15 +65,16 @@ def report(part: Partition, manifest: Manifest, body_seconds: float) -> dict[str
     }
 
 
-def _columns(part: Partition, manifest: Manifest) -> dict[str, Any]:
-    """The columns of the main table as they are, with what they mean."""
+def main_columns(part: Partition, manifest: Manifest) -> dict[str, Any]:
+    """The columns of the main table as they are stored, with what they mean; none for a stage without."""
     import pyarrow.parquet as pq
 
     tables = [name for name, file in manifest.files.items() if file.rows is not None]
     main = MAIN_TABLES.get(manifest.stage, tables[0] if tables else "")
     if main not in manifest.files:
         return {}
-    found = pq.read_schema(pa.BufferReader(part.store.file(manifest, main)))
+    data = part.store.get(manifest.collection, manifest.files[main].sha256)
+    found = pq.read_schema(pa.BufferReader(data))
     return {"dagster/column_schema": columns(found)}
 
 

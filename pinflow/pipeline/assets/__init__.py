@@ -84,7 +84,10 @@ def _stage_asset(collection: Collection, stage: Stage, storage: str) -> dg.Asset
         if stage.name not in ONE_TABLE:
             manifest = part.commit(manifest)
         verdicts = checks.results(part, manifest)
-        about = metadata.report(part, manifest, time.perf_counter() - started)
+        about = {
+            **metadata.main_columns(part, manifest),
+            **metadata.report(part, manifest, time.perf_counter() - started),
+        }
         version = dg.DataVersion(manifest.version)
         if stage.name in ONE_TABLE:
             return dg.MaterializeResult(
