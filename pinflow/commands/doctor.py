@@ -44,7 +44,9 @@ def examine(settings: Settings) -> int:
 def _machine(settings: Settings) -> Iterator[Finding]:
     import torch
 
-    device = settings.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    from pinflow.learning.trunk import best_device
+
+    device = settings.device or best_device()
     name = torch.cuda.get_device_name() if device == "cuda" else f"{torch.get_num_threads()} threads"
     yield Finding("device", True, f"{device} ({name}), torch {torch.__version__}")
     s3 = importlib.util.find_spec("s3fs") is not None

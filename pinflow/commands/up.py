@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from importlib import resources
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from pinflow.collection import load
 from pinflow.errors import PinflowError
 from pinflow.pipeline.instance import create
 from pinflow.serving.run import check_address
@@ -20,6 +22,7 @@ from pinflow.settings import Settings
 
 # Dagster has no log-in, and whoever reaches it can run code: from elsewhere, use an SSH tunnel.
 DAGSTER_HOST = "127.0.0.1"
+SAMPLE_HOST = "127.0.0.1"
 STOP_SECONDS = 12.0  # then what is left is killed
 LAST_LINES = 20
 
@@ -35,7 +38,7 @@ def up(settings: Settings, *, host: str, dagster_port: int, app_port: int) -> in
     _check_free(host, app_port, "PINFLOW_PORT")
     create(settings)
     serve = [sys.executable, "-m", "pinflow.cli", "serve", "--host", host, "--port", str(app_port)]
-    commands = {**dagster_commands(dagster_port), "app": serve}
+    commands = {**_sample_site(settings), **dagster_commands(dagster_port), "app": serve}
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell has its background jobs ignore SIGINT
         signal.signal(number, _interrupt)
     logs = settings.home_path / "logs"
@@ -55,6 +58,22 @@ def up(settings: Settings, *, host: str, dagster_port: int, app_port: int) -> in
         return 0
     finally:
         stop(running)
+
+
+def _sample_site(settings: Settings) -> dict[str, list[str]]:
+    """The site that the sample collections are scraped from, where the demo has fetched its pictures:
+    without it every rescrape of theirs would be incomplete."""
+    samples = settings.home_path / "sample"
+    market = load(settings.collections).good.get("market")
+    address = urlsplit(market.source.base_url or "") if market else urlsplit("")
+    if address.hostname != SAMPLE_HOST or not address.port or not (samples / "market").is_dir():
+        return {}
+    try:
+        _check_free(SAMPLE_HOST, address.port, "base_url in market.yaml")
+    except PinflowError:  # a demo that runs now serves it already
+        return {}
+    line = [sys.executable, "-m", "pinflow.sample.site", "--port", str(address.port)]
+    return {"sample site": [*line, "--folder", str(samples)]}
 
 
 def _last_words(name: str, code: int, log: Path) -> str:
