@@ -93,10 +93,28 @@ def _collections(settings: Settings) -> Iterator[Finding]:
             yield Finding(f"collection {collection.name}", False, str(error))
 
 
+def not_followed(collection: Collection) -> list[str]:
+    """Keys of a collection file that are valid, and that this version does not follow yet."""
+    source, encoder = collection.source, collection.encoder
+    asked = {
+        f"source.kind: {source.kind}": source.kind in ("wga", "openverse"),
+        "encoder.tune: full": encoder.tune == "full",
+        "encoder.grayscale": encoder.grayscale,
+        f"encoder.loss: {encoder.loss}": encoder.loss not in ("auto", "supcon"),
+        "attributes": bool(collection.attributes),
+        **{f"encoder.positives: {name}": name not in ("related", "label") for name in encoder.positives},
+    }
+    return [key for key, given in asked.items() if given]
+
+
 def _collection(store: Store, collection: Collection) -> Iterator[Finding]:
     from pinflow.pipeline.planning import Snapshot
     from pinflow.pipeline.stages import STAGES
 
+    for key in not_followed(collection):
+        yield Finding(
+            f"collection {collection.name}", False, f"`{key}` comes in a later version: leave it out"
+        )
     snapshot = Snapshot(store, collection)
     stale = {stage: len(due) for stage in STAGES if (due := snapshot.stale(stage))}
     release = releases.current(store, collection.name)

@@ -85,3 +85,21 @@ def test_no_collection_at_all_fails_and_says_where_one_belongs(pinflow, empty):
 
     assert said.code == 1
     assert f"FAIL collections: none in {empty / 'collections'}" in said.out
+
+
+@pytest.mark.parametrize(
+    ("keys", "named"),
+    [
+        ({}, []),
+        ({"encoder": {"tune": "full"}}, ["encoder.tune: full"]),
+        ({"encoder": {"positives": ["label", "captions"]}}, ["encoder.positives: captions"]),
+        ({"source": {"kind": "openverse"}}, ["source.kind: openverse"]),
+        ({"attributes": ["school"]}, ["attributes"]),
+    ],
+)
+def test_keys_that_this_version_does_not_follow_are_named(keys, named):
+    from pinflow.collection import Collection
+    from pinflow.commands.doctor import not_followed
+
+    given = {"source": {"kind": "folder", "path": "x"}, "labels": ["a"], **keys}
+    assert not_followed(Collection(name="pets", **given)) == named

@@ -15,8 +15,8 @@ import pytest
 
 from pinflow import registry, releases
 from pinflow.collection import load
-from pinflow.pipeline.instance import create
 from pinflow.commands.up import dagster_commands, start, stop
+from pinflow.pipeline.instance import create
 from pinflow.pipeline.partitions import mirror
 from pinflow.pipeline.planning import Snapshot
 from pinflow.pipeline.stages import STAGES
