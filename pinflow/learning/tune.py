@@ -21,6 +21,8 @@ discriminants, then SupCon      +.061        +.145        -.010          +.002  
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -71,7 +73,8 @@ def tune(data: Dataset, rows: Ints, recipe: Recipe = Recipe(), *, seed: int = 0)
     start = recipe.stretch * discriminants(vectors, _sets(data, rows, pairs, recipe), recipe)
     if not len(start):
         return IDENTITY
-    return _residual(_train(vectors, start, data, rows, classes, pairs, recipe, seed))
+    with _one_thread():
+        return _residual(_train(vectors, start, data, rows, classes, pairs, recipe, seed))
 
 
 def discriminants(vectors: Doubles, sets: list[Ints], recipe: Recipe) -> Doubles:
@@ -96,6 +99,20 @@ def discriminants(vectors: Doubles, sets: list[Ints], recipe: Recipe) -> Doubles
     return found
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """The matrices are small: more threads are slower as soon as anything else runs, and would make the
+    result depend on how many there are."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def _train(
     vectors: Doubles,
     start: Doubles,
@@ -106,31 +123,7 @@ def _train(
     recipe: Recipe,
     seed: int,
 ) -> Doubles:
-    """The directions (k, w) after contrastive training, by one thread.
-
-    The matrices are small: more threads are slower as soon as anything else runs, and would make the
-    result depend on how many there are.
-    """
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        return _loop(vectors, start, data, rows, classes, pairs, recipe, seed)
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _loop(
-    vectors: Doubles,
-    start: Doubles,
-    data: Dataset,
-    rows: Ints,
-    classes: Ints,
-    pairs: Ints,
-    recipe: Recipe,
-    seed: int,
-) -> Doubles:
+    """The directions (k, w) after contrastive training."""
     import torch
 
     from pinflow.learning.loss import SupCon

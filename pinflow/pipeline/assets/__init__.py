@@ -1,7 +1,7 @@
 """Every stage as a software-defined asset, made by one factory from the table of stages.
 
-A stage's body is a function of a `Partition` in the module of its phase; it knows no Dagster, so a
-plain script can run it too. The factory adds what every asset does: skip what is unchanged, commit,
+A stage's body is a function of a `Partition` in the module of its phase; it runs without Dagster, so a
+plain script can call it too. The factory adds what every asset does: skip what is unchanged, commit,
 report, check.
 """
 
