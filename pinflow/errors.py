@@ -55,5 +55,9 @@ class SearchError(PinflowError):
         self.field = field
 
 
+class PurgeError(PinflowError):
+    """A pin that is to be removed is not known here: names the nearest."""
+
+
 class CheckFailed(PinflowError):
     """A blocking check failed where a release was to be made."""

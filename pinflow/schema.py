@@ -37,6 +37,7 @@ def vector(width: int) -> pa.DataType:
 TEXT = pa.string()
 TEXTS = pa.list_(pa.string())
 ATTRIBUTES = pa.map_(pa.string(), pa.string())
+TIME = pa.timestamp("ms", tz="UTC")
 
 # What a person knows about a pin. It travels from the site to the search result unchanged.
 _DESCRIPTION = [
@@ -60,7 +61,23 @@ PINS = pa.schema(
         _field("bytes", pa.int64(), "size of the picture in bytes", nullable=True),
         _field("error", TEXT, "why the picture did not come", nullable=True),
         _field("origin_keys", TEXTS, "identities given by the site: aggregated pin, signature, link"),
-        _field("fetched_at", pa.timestamp("ms", tz="UTC"), "when the bytes were fetched", nullable=True),
+        _field("fetched_at", TIME, "when the bytes were fetched", nullable=True),
+        _field("signals", TEXT, "what the site says about use: X-Robots-Tag, Content-Usage", nullable=True),
+    ]
+)
+
+# What a label's scrapes have seen over time, a row a pin ever listed. Beside the pins, because it moves daily
+# and nothing downstream depends on it.
+SIGHTINGS = pa.schema(
+    [
+        _field("id", TEXT, "the source's own id"),
+        _field("first_seen", TIME, "first scrape that listed it"),
+        _field("last_seen", TIME, "last scrape that listed it"),
+        _field("changed_at", TIME, "last scrape in which what the source says of it changed", nullable=True),
+        _field("changed", TEXTS, "the columns that changed then"),
+        _field("missing_since", TIME, "first of the complete scrapes without it", nullable=True),
+        _field("missed", pa.int32(), "times in a row that it was proved missing"),
+        _field("gone_at", TIME, "when it was taken to be gone for good", nullable=True),
     ]
 )
 
@@ -74,7 +91,7 @@ PICTURES = pa.schema(
         _field("phash", pa.uint64(), "64-bit perceptual hash"),
         _field("origin_keys", TEXTS, "identities given by the site"),
         _field("duplicates", TEXTS, "ids of the near-duplicates that this picture stands for"),
-        _field("fetched_at", pa.timestamp("ms", tz="UTC"), "when the bytes were fetched", nullable=True),
+        _field("fetched_at", TIME, "when the bytes were fetched", nullable=True),
     ]
 )
 
@@ -167,7 +184,7 @@ RELEASE_PINS = pa.schema(
         _field("sha256", TEXT, "digest of the original bytes"),
         _field("width", pa.int32(), "pixels of the original"),
         _field("height", pa.int32(), "pixels of the original"),
-        _field("fetched_at", pa.timestamp("ms", tz="UTC"), "when the bytes were fetched", nullable=True),
+        _field("fetched_at", TIME, "when the bytes were fetched", nullable=True),
     ]
 )
 

@@ -4,53 +4,74 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from pinflow.scraping.pages.openverse import OpenverseSearch
+from pinflow.scraping.pages.pinterest import (
+    PinterestBoard,
+    PinterestPin,
+    PinterestRecommended,
+    PinterestSearch,
+)
+from pinflow.scraping.pages.pinterest_api import PinterestOwnBoard, PinterestOwnBoards
+
 MAX_PICTURE_BYTES = 20 * 1024 * 1024
 MAX_DOCUMENT_BYTES = 256 * 1024 * 1024  # a feed is held in memory while it is fetched
+
+
+Listing = Annotated[
+    PinterestSearch
+    | PinterestBoard
+    | PinterestRecommended
+    | PinterestPin
+    | PinterestOwnBoards
+    | PinterestOwnBoard
+    | OpenverseSearch,
+    Field(discriminator="kind"),
+]
 
 
 class _Message(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class SearchPins(_Message):
-    """Search a Pinterest-like site and fetch the pictures of what it lists."""
+class ListPins(_Message):
+    """Follow a listing page by page; fetch the pictures of what it lists, and what stands beside each pin."""
 
-    spider: Literal["search"] = "search"
-    site: str
-    query: str
+    task: Literal["list"] = "list"
+    listing: Listing
     per_label: int
     related: bool
-    related_known: list[str] = Field(default_factory=list, description="ids not to ask related pins for")
+    check_unlisted: bool = Field(
+        True, description="ask for pins of the last scrape that the listing does not show"
+    )
 
 
 class FetchPictures(_Message):
-    """Fetch pictures; each entry lists the addresses of one picture, best first."""
+    """Fetch the pictures of the pins in the spool."""
 
-    spider: Literal["pictures"] = "pictures"
-    pictures: list[list[str]]
+    task: Literal["pictures"] = "pictures"
 
 
 class FetchDocument(_Message):
-    """Fetch one document into `work/document`."""
+    """Fetch one document to `to`, unless what is there is still what the site has."""
 
-    spider: Literal["document"] = "document"
+    task: Literal["document"] = "document"
     url: str
+    to: Path
 
 
 class Job(_Message):
     """One crawl. `own_url` names the only host that may have a non-public address."""
 
-    run: str
     work: Path
     own_url: str | None = None
     contact: str | None = None
-    pictures_known: list[str] = Field(default_factory=list, description="addresses not to fetch again")
-    task: SearchPins | FetchPictures | FetchDocument = Field(discriminator="spider")
+    opt_outs: dict[str, dict[str, str]] = Field(default_factory=dict, description="`OptOuts`, by kind")
+    task: ListPins | FetchPictures | FetchDocument = Field(discriminator="task")
 
 
 class Report(_Message):

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,17 +20,27 @@ import pyarrow as pa
 from pinflow.collection import Source
 from pinflow.errors import ScrapeError
 from pinflow.scraping.crawler import Crawler
-from pinflow.scraping.sources import feed, folder, pinterest
-from pinflow.scraping.sources.base import Listing, Task
+from pinflow.scraping.optout import OptOuts
+from pinflow.scraping.previous import Previous
+from pinflow.scraping.sightings import Sightings
+from pinflow.scraping.sources import feed, folder, openverse, pinterest, wga
+from pinflow.scraping.sources.base import Labels, Lister, Listing, Task
 from pinflow.scraping.spool import Spool
-from pinflow.scraping.table import Previous, assemble
+from pinflow.scraping.table import assemble
 
-_LISTINGS: dict[str, Callable[[Task], Listing]] = {
+_LISTINGS: dict[str, Lister] = {
     "pinterest": pinterest.listing,
+    "openverse": openverse.listing,
     "feed": feed.listing,
     "folder": folder.listing,
+    "wga": wga.listing,
 }
-_LABELS: dict[str, Callable[[Task], list[str]]] = {"feed": feed.labels, "folder": folder.labels}
+_LABELS: dict[str, Labels] = {
+    "pinterest": pinterest.labels,
+    "feed": feed.labels,
+    "folder": folder.labels,
+    "wga": wga.labels,
+}
 
 
 @dataclass(frozen=True)
@@ -36,12 +48,16 @@ class Scrape:
     """What came of one label. `reason` is None exactly when it is `complete`."""
 
     pins: pa.Table  # schema.PINS; pins of the last scrape in their old order, then new ones as listed
+    sightings: pa.Table  # schema.SIGHTINGS: when each pin was seen, changed, missed
     files: Mapping[str, Path]  # sha256 -> file in `work`: the pictures that the last scrape did not have
     complete: bool
     reason: str | None
     stats: dict[
         str, int | float
     ]  # listed, fetched, reused, failed, bytes, requests, seconds, status_<code>, ...
+    gone: Sequence[str] = ()  # ids that the source has proved to be gone for good
+    returned: Sequence[str] = ()  # ids once gone that the source lists again
+    refused: Mapping[str, str] = field(default_factory=dict)  # id -> why: removed, or opted out
 
 
 def scrape(
@@ -50,35 +66,71 @@ def scrape(
     *,
     work: Path,
     previous: pa.Table | None = None,
+    sightings: pa.Table | None = None,
+    blocked: Iterable[str] = (),
+    opt_outs: OptOuts | None = None,
+    token: str | None = None,
     crawler: Crawler | None = None,
+    now: datetime | None = None,
 ) -> Scrape:
     """The pins that `source` has for `query`, and the bytes of the pictures that `previous` does not have.
 
     `work` is a folder of this label's own. What is fetched stands there at once, so that after a kill the
-    same call continues and fetches nothing twice; remove it after storing `files`. Without `crawler` a
+    same call goes on where it was and fetches nothing twice; remove it after storing `files`. `previous` and
+    `sightings` are what the last scrape gave; pins whose id is `blocked`, or that `opt_outs` are about, are
+    not taken and their pictures not asked for. `token` is for an official API. Without `crawler` a
     process-wide one is used. A source that has not changed since `previous` gives an equal table.
 
     Raises `OSError` where `work` cannot be written, and nothing that a source may cause.
     """
     started = time.monotonic()
-    spool = Spool(work)
-    old = Previous(previous)
-    try:
-        listing = _listing(source.kind)(Task(source, query, spool, old, crawler))
-    except ScrapeError as error:
-        listing = Listing([], [str(error)])
-    reasons = list(listing.reasons)
-    if not listing.pins and not reasons:
-        reasons.append(f"no pins found for {query!r}")
-    pins, files, counts = assemble(listing.pins, listing.related, spool, old, complete=not reasons)
-    reasons += _silent_losses(pins, len(listing.pins), reasons)
-    if reasons and old.table is not None:
-        pins, files, counts = assemble(listing.pins, listing.related, spool, old, complete=False)
-    stats = _stats(listing, counts, time.monotonic() - started)
-    return Scrape(pins, files, not reasons, "; ".join(reasons) or None, stats)
+    now = now or datetime.now(UTC).replace(microsecond=0)
+    old = Previous(previous, sightings)
+    with Spool(work) as spool:
+        order = Sightings(sightings, old.row_of, now).oldest_first(old.row_of)
+        spool.remember(old.before(order), blocked)
+        try:
+            listing = _listing(source.kind)(
+                Task(source, query, spool, old, crawler, opt_outs or OptOuts(), token)
+            )
+        except ScrapeError as error:
+            listing = Listing([str(error)])
+        reasons = list(listing.reasons)
+        listed = spool.pin_count
+        if not listed and not reasons and not spool.refused():
+            reasons.append(f"no pins found for {query!r}")
+        made = partial(
+            assemble,
+            spool,
+            old,
+            now=now,
+            exhaustive=listing.exhaustive,
+            related=source.related,
+            per_label=source.per_label,
+        )
+        state = made(complete=not reasons)
+        losses = _silent_losses(state.pins, listed, reasons)
+        if losses and old.table is not None:
+            state = made(complete=False)
+        reasons += losses
+        refused = spool.refused()
+    stats = _stats(listing.stats, state.counts, listed, time.monotonic() - started)
+    return Scrape(
+        state.pins,
+        state.sightings,
+        state.files,
+        not reasons,
+        "; ".join(reasons) or None,
+        stats,
+        state.gone,
+        state.returned,
+        refused,
+    )
 
 
-def list_labels(source: Source, *, work: Path, crawler: Crawler | None = None) -> list[str]:
+def list_labels(
+    source: Source, *, work: Path, token: str | None = None, crawler: Crawler | None = None
+) -> list[str]:
     """The distinct labels of a source that has them (`labels: all`), in first-seen order.
 
     Values that cannot be labels are left out. Raises `ScrapeError` where the source cannot be read or has no
@@ -86,10 +138,11 @@ def list_labels(source: Source, *, work: Path, crawler: Crawler | None = None) -
     """
     if source.kind not in _LABELS:
         raise ScrapeError(f"source kind {source.kind!r} does not list its labels: write them under `labels:`")
-    return _LABELS[source.kind](Task(source, "", Spool(work), Previous(None), crawler))
+    with Spool(work) as spool:
+        return list(_LABELS[source.kind](Task(source, "", spool, Previous(None), crawler, token=token)))
 
 
-def _listing(kind: str) -> Callable[[Task], Listing]:
+def _listing(kind: str) -> Lister:
     if kind not in _LISTINGS:
         raise ScrapeError(f"source kind {kind!r} comes in a later version; today: {', '.join(_LISTINGS)}")
     return _LISTINGS[kind]
@@ -107,8 +160,13 @@ def _silent_losses(pins: pa.Table, listed: int, reasons: list[str]) -> list[str]
     return []
 
 
-def _stats(listing: Listing, counts: Counter[str], seconds: float) -> dict[str, int | float]:
-    always = dict.fromkeys(("fetched", "bytes", "requests"), 0)
-    found: dict[str, int | float] = {**always, **listing.stats, "listed": len(listing.pins)}
-    found |= {"reused": counts["reused"], "failed": counts["failed"], "seconds": round(seconds, 3)}
-    return found | {name: n for name, n in sorted(counts.items()) if name.startswith("missing_")}
+def _stats(
+    listing: Mapping[str, int], counts: Counter[str], listed: int, seconds: float
+) -> dict[str, int | float]:
+    found: dict[str, int | float] = {**dict.fromkeys(("fetched", "bytes", "requests"), 0), **listing}
+    found |= {name: n for name, n in sorted(counts.items()) if n or not name.startswith("missing_")}
+    found |= {"listed": listed, "reused": counts["reused"], "failed": counts["failed"]}
+    found |= {"seconds": round(seconds, 3)}
+    if found["fetched"]:
+        found["pictures_per_second"] = round(found["fetched"] / max(seconds, 1e-3), 1)
+    return found

@@ -1,122 +1,322 @@
-"""What a crawl leaves in its work folder, so that a kill loses nothing: pictures and append-only indexes.
+"""What a crawl leaves in its work folder, so that a kill loses nothing: pictures, and an SQLite file.
 
-`pictures/<sha256>` holds bytes, complete or absent (written aside, then renamed). Index lines follow the
-file that they speak of, so whatever a line names is there. A line torn by a kill is ignored.
+`pictures/<sha256>` holds bytes, complete or absent (written aside, then renamed); `crawl.sqlite` what was
+listed, what came, and where the listing goes on. A row follows the file that it speaks of, and the pins of a
+page are written together with the step to the page after it, so a crawl that was killed goes on where it was.
+SQLite, because the parent reads a label of any size from it row by row, and a statement is whole or absent.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
+from pinflow.scraping.pages.listing import Step
 from pinflow.scraping.pin import Pin
+
+RESUME_SECONDS = 6 * 3600  # a site's cursor older than this is not trusted: the listing starts again
+_FULL, _IO = 13, 10  # SQLITE_FULL, SQLITE_IOERR (sqlite.org/rescode.html)
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS pins (n INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL, pin TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS refused (id TEXT PRIMARY KEY, reason TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS ids (id TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS steps (n INTEGER PRIMARY KEY, step TEXT, at REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS pictures (url TEXT PRIMARY KEY, sha256 TEXT, bytes INTEGER, fetched_at INTEGER,
+    error TEXT, signals TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS related (id TEXT PRIMARY KEY, ids TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS looked_up (id TEXT PRIMARY KEY, gone INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS known (url TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS before (n INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL, url TEXT, related INTEGER);
+CREATE TABLE IF NOT EXISTS blocked (id TEXT PRIMARY KEY) WITHOUT ROWID;
+"""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture in the spool, and when its bytes were fetched (UTC, whole seconds)."""
+    """What is known of an address: bytes and when they were fetched (UTC, whole seconds), or an error."""
 
-    sha256: str
-    size: int
-    fetched_at: datetime
+    sha256: str | None
+    size: int | None
+    fetched_at: datetime | None
+    error: str | None
+    signals: str | None
+
+
+@dataclass(frozen=True)
+class Before:
+    """What the last scrape knew of a pin, as far as a crawl needs it."""
+
+    id: str
+    url: str | None  # of its picture, where there is one
+    related: bool  # whether its related pins are known
 
 
 class Spool:
-    """The work folder of one label's crawl. Raises `OSError` where it cannot be written."""
+    """The work folder of one label's crawl, for one process at a time. Raises `OSError` where it cannot be
+    written, a full disk among it."""
 
     def __init__(self, work: Path) -> None:
         self.work = work
-        self._pictures = work / "pictures"
-        self._pictures.mkdir(parents=True, exist_ok=True)
+        (work / "pictures").mkdir(parents=True, exist_ok=True)
+        with _as_os_error():
+            self._db = sqlite3.connect(work / "crawl.sqlite", isolation_level=None)
+            # Surviving a kill needs no sync; after a power cut the crawl is made again.
+            self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;" + _TABLES)
+
+    def __enter__(self) -> Spool:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; what is written stays."""
+        self._db.close()
+
+    # What the parent knows before the crawl
+
+    def remember(self, before: Iterable[Before], blocked: Iterable[str]) -> None:
+        """The pins of the last scrape, and the ids that must not come (back)."""
+        with self._together():
+            for table in ("before", "known", "blocked"):
+                self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
+            for one in before:
+                self._db.execute(
+                    "INSERT OR IGNORE INTO before (id, url, related) VALUES (?, ?, ?)",
+                    (one.id, one.url, one.related),
+                )
+                if one.url:
+                    self._db.execute("INSERT OR IGNORE INTO known VALUES (?)", (one.url,))
+            self._db.executemany("INSERT OR IGNORE INTO blocked VALUES (?)", ((one,) for one in blocked))
+
+    def is_blocked(self, pin: str) -> bool:
+        """Whether the pin was removed for good."""
+        return self._has("blocked", "id", pin)
+
+    def has_related(self, pin: str) -> bool:
+        """Whether the related pins are known, from this crawl or from the last."""
+        row = self._one("SELECT related FROM before WHERE id = ?", pin)
+        return bool(row and row[0]) or self._has("related", "id", pin)
+
+    def has_picture(self, url: str) -> bool:
+        """Whether the bytes of that address are here, or the last scrape has them."""
+        if self._has("known", "url", url):
+            return True
+        picture = self.picture(url)
+        return picture is not None and picture.error is None
+
+    def unlisted_ids(self) -> list[str]:
+        """Ids of the last scrape that this listing did not show."""
+        rows = self._db.execute(
+            "SELECT id FROM before WHERE NOT EXISTS (SELECT 1 FROM pins WHERE pins.id = before.id) ORDER BY n"
+        )
+        return [one for (one,) in rows]
+
+    def unlisted(self, limit: int) -> list[Before]:
+        """Pins of the last scrape that this listing did not show and that were not looked up yet, first
+        those that the last scrape put first."""
+        rows = self._db.execute(
+            "SELECT id, url, related FROM before"
+            " WHERE NOT EXISTS (SELECT 1 FROM pins WHERE pins.id = before.id)"
+            " AND NOT EXISTS (SELECT 1 FROM looked_up WHERE looked_up.id = before.id) ORDER BY n LIMIT ?",
+            (limit,),
+        )
+        return [Before(one, url, bool(related)) for one, url, related in rows]
+
+    # The listing
+
+    def next_step(self) -> Step | None:
+        """The page to go on with; None where the listing did not begin. A cursor grown old starts it anew."""
+        row = self._one("SELECT step, at FROM steps ORDER BY n DESC LIMIT 1")
+        if row is None:
+            return None
+        if time.time() - float(row[1]) > RESUME_SECONDS:
+            self.begin_listing()
+            return None
+        return Step.model_validate_json(row[0]) if row[0] else None
+
+    def begin_listing(self) -> None:
+        """Forget what was listed; pictures stay."""
+        with self._together():
+            for table in ("steps", "pins", "ids", "refused", "looked_up"):
+                self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
+
+    @property
+    def listed_whole(self) -> bool:
+        """Whether the listing came to its end."""
+        row = self._one("SELECT step FROM steps ORDER BY n DESC LIMIT 1")
+        return row is not None and row[0] is None
+
+    def add_page(self, pins: Iterable[Pin], ids: Iterable[str] = (), after: Step | None = None) -> int:
+        """Keep the pins of one page, with the step to the next one (None: that was all); a pin that is known
+        stays as it was. How many of `ids` were never seen in this listing."""
+        with self._together():
+            for pin in pins:
+                self.add_pin(pin)
+            fresh = self._db.executemany(
+                "INSERT OR IGNORE INTO ids VALUES (?)", ((one,) for one in ids)
+            ).rowcount
+            self._db.execute(
+                "INSERT INTO steps (step, at) VALUES (?, ?)",
+                (after.model_dump_json() if after else None, time.time()),
+            )
+        return max(fresh, 0)
+
+    def add_pin(self, pin: Pin) -> bool:
+        """Keep a listed pin; False where its id is there already."""
+        with _as_os_error():
+            return (
+                self._db.execute(
+                    "INSERT OR IGNORE INTO pins (id, pin) VALUES (?, ?)", (pin.id, json.dumps(pin.as_json()))
+                ).rowcount
+                == 1
+            )
+
+    def has_pin(self, pin: str) -> bool:
+        """Whether this crawl listed it."""
+        return self._has("pins", "id", pin)
+
+    def add_refused(self, pin: str, reason: str) -> None:
+        """A pin that the site lists and we do not take."""
+        self._run("INSERT OR REPLACE INTO refused VALUES (?, ?)", pin, reason)
+
+    def pins(self) -> Iterator[Pin]:
+        """The listed pins, in listing order."""
+        for (text,) in self._db.execute("SELECT pin FROM pins ORDER BY n"):
+            yield Pin.from_json(json.loads(text))
+
+    def find(self, ids: Sequence[str]) -> dict[str, Pin]:
+        """Those of the pins that were listed, by id."""
+        found = (self._one("SELECT pin FROM pins WHERE id = ?", one) for one in ids)
+        pins = (Pin.from_json(json.loads(row[0])) for row in found if row)
+        return {pin.id: pin for pin in pins}
+
+    @property
+    def pin_count(self) -> int:
+        """How many pins are listed."""
+        row = self._one("SELECT count(*) FROM pins")
+        return int(row[0]) if row else 0
+
+    def refused(self) -> dict[str, str]:
+        """Why pins were not taken, by id."""
+        return dict(self._db.execute("SELECT id, reason FROM refused ORDER BY id"))
+
+    # What belongs to pins
 
     def path(self, sha256: str) -> Path:
         """The file that holds the bytes of that digest."""
-        return self._pictures / sha256
+        return path_in(self.work, sha256)
 
-    def add_picture(self, url: str, body: bytes) -> Picture:
+    def keep(self, body: bytes) -> str:
+        """Write a picture's bytes under their sha256, which is returned. Safe in any thread; nothing speaks
+        of the file before `add_kept`."""
+        sha256 = hashlib.sha256(body).hexdigest()
+        self.write(self.path(sha256), body)
+        return sha256
+
+    def add_picture(self, url: str, body: bytes, signals: str | None = None) -> Picture:
         """Keep the bytes that came from `url`."""
-        picture = Picture(
-            hashlib.sha256(body).hexdigest(), len(body), datetime.now(UTC).replace(microsecond=0)
-        )
-        self.write(self.path(picture.sha256), body)
-        self._append(
-            "pictures.jsonl",
-            {
-                "url": url,
-                "sha256": picture.sha256,
-                "bytes": picture.size,
-                "fetched_at": int(picture.fetched_at.timestamp()),
-            },
-        )
-        return picture
+        return self.add_kept(url, self.keep(body), len(body), signals)
 
-    def add_failure(self, url: str, error: str) -> None:
+    def add_kept(self, url: str, sha256: str, size: int, signals: str | None = None) -> Picture:
+        """Remember that the bytes kept under `sha256` came from `url`."""
+        now = int(time.time())
+        self._run(
+            "INSERT OR REPLACE INTO pictures VALUES (?, ?, ?, ?, NULL, ?)", url, sha256, size, now, signals
+        )
+        return Picture(sha256, size, datetime.fromtimestamp(now, UTC), None, signals)
+
+    def add_failure(self, url: str, error: str, signals: str | None = None) -> None:
         """Remember why nothing came from `url`."""
-        self._append("pictures.jsonl", {"url": url, "error": error})
+        self._run("INSERT OR REPLACE INTO pictures VALUES (?, NULL, NULL, NULL, ?, ?)", url, error, signals)
 
-    def add_pin(self, run: str, pin: Pin) -> None:
-        """Remember a pin that crawl `run` found in the listing."""
-        self._append("pins.jsonl", {"run": run, "pin": pin.as_json()})
+    def picture(self, url: str) -> Picture | None:
+        """What is known of that address; None where it was not asked, or its file is gone."""
+        row = self._one("SELECT sha256, bytes, fetched_at, error, signals FROM pictures WHERE url = ?", url)
+        if row is None:
+            return None
+        sha256, size, fetched_at, error, signals = row
+        if error is not None:
+            return Picture(None, None, None, error, signals)
+        path = self.path(sha256)
+        if not path.is_file() or path.stat().st_size != size:
+            return None
+        return Picture(sha256, size, datetime.fromtimestamp(fetched_at, UTC), None, signals)
 
     def add_related(self, pin: str, related: Sequence[str]) -> None:
         """Remember the ids that the site shows beside `pin`."""
-        self._append("related.jsonl", {"id": pin, "related": list(related)})
+        self._run("INSERT OR REPLACE INTO related VALUES (?, ?)", pin, json.dumps(list(related)))
+
+    def related(self, pin: str) -> list[str] | None:
+        """The ids beside `pin`; None where this crawl did not ask."""
+        row = self._one("SELECT ids FROM related WHERE id = ?", pin)
+        return list(json.loads(row[0])) if row else None
+
+    def add_looked_up(self, pin: str, gone: bool) -> None:
+        """Remember what the site says of a pin that it did not list."""
+        self._run("INSERT OR REPLACE INTO looked_up VALUES (?, ?)", pin, gone)
+
+    def looked_up(self) -> dict[str, bool]:
+        """Whether pins are gone, by id, as far as the site was asked and answered."""
+        return {one: bool(gone) for one, gone in self._db.execute("SELECT id, gone FROM looked_up")}
 
     def write(self, path: Path, body: bytes) -> None:
         """Write a whole file or none."""
-        aside = path.with_name(f".{path.name}.{os.getpid()}")
+        aside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
         aside.write_bytes(body)
         aside.replace(path)
 
-    def pictures(self) -> tuple[dict[str, Picture], dict[str, str]]:
-        """What came, by address, and why the others did not; a later line wins over an earlier one."""
-        came: dict[str, Picture] = {}
-        failed: dict[str, str] = {}
-        for line in self._lines("pictures.jsonl"):
-            url = line["url"]
-            if "error" in line:
-                failed[url] = line["error"]
-            elif self._is_whole(line["sha256"], line["bytes"]):
-                stamp = datetime.fromtimestamp(line["fetched_at"], UTC)
-                came[url] = Picture(line["sha256"], line["bytes"], stamp)
-        return came, failed
+    def _run(self, statement: str, *values: object) -> None:
+        with _as_os_error():
+            self._db.execute(statement, values)
 
-    def pins(self, run: str | None) -> list[Pin]:
-        """The pins of crawl `run` in listing order, or of all crawls, each once."""
-        found: dict[str, Pin] = {}
-        for line in self._lines("pins.jsonl"):
-            if run in (None, line["run"]):
-                pin = Pin.from_json(line["pin"])
-                found[pin.id] = pin
-        return list(found.values())
+    def _one(self, statement: str, *values: object) -> tuple[Any, ...] | None:
+        with _as_os_error():
+            row: tuple[Any, ...] | None = self._db.execute(statement, values).fetchone()
+        return row
 
-    def related(self) -> dict[str, list[str]]:
-        """Related ids by pin id, for the pins that were asked about."""
-        return {line["id"]: line["related"] for line in self._lines("related.jsonl")}
+    def _has(self, table: str, column: str, value: str) -> bool:
+        return self._one(f"SELECT 1 FROM {table} WHERE {column} = ?", value) is not None  # noqa: S608
 
-    def _is_whole(self, sha256: str, size: int) -> bool:
-        path = self.path(sha256)
-        return path.is_file() and path.stat().st_size == size
+    @contextmanager
+    def _together(self) -> Iterator[None]:
+        """Several statements, all of them or none."""
+        with _as_os_error():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
 
-    def _append(self, name: str, value: dict[str, Any]) -> None:
-        # The newline comes first, so that a line torn by a kill cannot swallow the next one.
-        with (self.work / name).open("ab") as file:
-            file.write(b"\n" + json.dumps(value).encode())
 
-    def _lines(self, name: str) -> Iterator[dict[str, Any]]:
-        path = self.work / name
-        if not path.is_file():
-            return
-        with path.open("rb") as file:
-            for line in file:
-                try:
-                    value = json.loads(line)
-                except ValueError:
-                    continue
-                yield value
+def path_in(work: Path, sha256: str) -> Path:
+    """Where a spool in that folder keeps the bytes of that digest."""
+    return work / "pictures" / sha256
+
+
+@contextmanager
+def _as_os_error() -> Iterator[None]:
+    """SQLite's own words for a disk that is full or broken, as the system says it."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        number = errno.ENOSPC if code == _FULL else errno.EIO if code == _IO else errno.EACCES
+        raise OSError(number, f"{os.strerror(number)} ({error})") from error

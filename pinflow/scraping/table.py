@@ -1,107 +1,191 @@
-"""From pins, the spool and the last scrape to the table of pins: what is new, what is kept, in what order."""
+"""From the spool and the last scrape to the table of pins: what is new, kept, missing, gone, its order."""
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import pyarrow as pa
 
 from pinflow import schema
 from pinflow.scraping.pin import Pin
-from pinflow.scraping.spool import Picture, Spool
+from pinflow.scraping.previous import Previous, Row
+from pinflow.scraping.sightings import Sightings
+from pinflow.scraping.spool import Picture, Spool, path_in
 
-_PICTURE = ("picture_url", "sha256", "bytes", "error", "fetched_at")
+T = TypeVar("T")
+
+_PICTURE = ("picture_url", "sha256", "bytes", "error", "fetched_at", "signals")
 _WATCHED = ("page_url", "title", "caption", "price", "currency", "creator", "licence")
+_ROWS_AT_ONCE = 2_000  # as Python objects; everything else is columns
 
-Row = dict[str, Any]
+
+class Files(Mapping[str, Path]):
+    """sha256 -> file in the spool, of so many pictures that a path object each would be felt."""
+
+    def __init__(self, work: Path, digests: Mapping[str, None]) -> None:
+        self._work, self._digests = work, digests
+
+    def __getitem__(self, sha256: str) -> Path:
+        if sha256 not in self._digests:
+            raise KeyError(sha256)
+        return path_in(self._work, sha256)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._digests)
+
+    def __len__(self) -> int:
+        return len(self._digests)
 
 
-class Previous:
-    """The last scrape of a label, by id and by picture address."""
+@dataclass(frozen=True)
+class Assembled:
+    """The state of a label after a scrape."""
 
-    def __init__(self, table: pa.Table | None) -> None:
-        """Raises `ValueError` for a table that is not a `schema.PINS` one."""
-        self.table = schema.conform(table, schema.PINS) if table is not None else None
-        rows: list[Row] = self.table.to_pylist() if self.table is not None else []
-        self.by_id = {row["id"]: row for row in rows}
-        self.by_url = {row["picture_url"]: row for row in rows if row["sha256"] and row["picture_url"]}
-
-    def related_known(self) -> list[str]:
-        """Ids of the pins whose related pins are known."""
-        return [key for key, row in self.by_id.items() if row["related"]]
+    pins: pa.Table  # schema.PINS
+    sightings: pa.Table  # schema.SIGHTINGS
+    files: Mapping[str, Path]  # sha256 -> file in the spool: pictures that the last scrape did not have
+    gone: Sequence[str] = ()  # ids that are gone for good by now
+    returned: Sequence[str] = ()  # ids taken to be gone that the source lists again
+    counts: Counter[str] = field(default_factory=Counter)
 
 
 def assemble(
-    pins: Iterable[Pin],
-    related: Mapping[str, Sequence[str]] | None,
     spool: Spool,
     previous: Previous,
+    *,
+    now: datetime,
     complete: bool,
-) -> tuple[pa.Table, dict[str, Path], Counter[str]]:
-    """The table, the files of the pictures that are new in it, and counts (reused, failed, missing_<field>).
+    exhaustive: bool,
+    related: bool,
+    per_label: int,
+) -> Assembled:
+    """The tables, the new pictures, and counts (reused, failed, added, changed, missing, missing_<field>).
 
-    `related` are ids by pin id as far as the site was asked now; None means that nobody wants them. Order:
-    pins of `previous` stay where they were, new ones follow in listing order, so that a site that merely
-    shuffles its listing changes nothing. An incomplete crawl keeps the pins of
-    `previous` that it did not see.
+    `exhaustive`: the listing shows all that there is, so that a pin it lacks is missing; what a search lacks
+    is missing only where the site, asked for the pin itself, says so. An incomplete scrape proves nothing.
+    A pin is kept until it is gone (`sightings.CONFIRMATIONS`) or newer ones need its place. Order: pins of
+    `previous` stay where they were, new ones follow in listing order, so that a site that merely shuffles its
+    listing changes nothing.
     """
-    came, failed = spool.pictures()
-    files: dict[str, Path] = {}
+    sightings = Sightings(previous.sightings, previous.row_of, now)
     counts: Counter[str] = Counter()
-    fresh: dict[str, Row] = {}
-    for pin in pins:
-        old = previous.by_id.get(pin.id)
-        row = _described(pin, old, related)
-        picture, kind = _picture(pin, old, previous, came, failed)
-        row.update(picture)
-        counts[kind] += 1
-        counts.update(f"missing_{name}" for name in _WATCHED if row[name] is None)
-        if kind == "new":
-            files[row["sha256"]] = spool.path(row["sha256"])
-        fresh[pin.id] = row
-    kept = {key: fresh.get(key, row) for key, row in previous.by_id.items() if key in fresh or not complete}
-    table = pa.Table.from_pylist(list((kept | fresh).values()), schema=schema.PINS)
-    if previous.table is not None and table.equals(previous.table):
-        table = previous.table
-    return table, files, counts
+    new: dict[str, None] = {}
+    returned: list[str] = []
+
+    def row(pin: Pin, old: Row | None) -> Row:
+        made = _row(pin, old, previous, spool, related, counts, new)
+        changed = _changed(made, old)
+        counts["added"] += old is None
+        counts["changed"] += bool(changed)
+        if sightings.listed(pin.id, now, changed):
+            returned.append(pin.id)
+        return made
+
+    leave, gone = _unlisted(spool, previous, sightings, now, complete, exhaustive, per_label, counts)
+    batches: list[pa.RecordBatch] = []
+    for ids in _chunks(one for one in previous.row_of if one not in leave):
+        pins, olds = spool.find(ids), previous.rows(ids)
+        rows = [row(pins[old["id"]], old) if old["id"] in pins else old for old in olds if old]
+        batches.append(pa.RecordBatch.from_pylist(rows, schema=schema.PINS))
+    for fresh in _chunks(pin for pin in spool.pins() if pin.id not in previous.row_of):
+        batches.append(pa.RecordBatch.from_pylist([row(pin, None) for pin in fresh], schema=schema.PINS))
+    table = pa.Table.from_batches(batches, schema.PINS)
+    same = previous.table is not None and table.equals(previous.table)
+    return Assembled(
+        previous.table if same else table.combine_chunks(),
+        sightings.table(),
+        Files(spool.work, new),
+        gone,
+        returned,
+        counts,
+    )
 
 
-def _described(pin: Pin, old: Row | None, related: Mapping[str, Sequence[str]] | None) -> Row:
-    beside: Sequence[str] = []
-    if related is not None:
-        beside = related.get(pin.id) or (old["related"] if old else [])
-    return {
-        "id": pin.id,
-        **{name: getattr(pin, name) for name in _WATCHED},
-        "attributes": sorted(pin.attributes.items()),
-        "related": list(beside),
-        "origin_keys": list(pin.origin_keys),
-    }
+def _chunks(items: Iterable[T]) -> Iterator[list[T]]:
+    rest = iter(items)
+    while chunk := list(itertools.islice(rest, _ROWS_AT_ONCE)):
+        yield chunk
 
 
-def _picture(
+def _unlisted(
+    spool: Spool,
+    previous: Previous,
+    sightings: Sightings,
+    now: datetime,
+    complete: bool,
+    exhaustive: bool,
+    per_label: int,
+    counts: Counter[str],
+) -> tuple[set[str], list[str]]:
+    """Of the pins that the listing lacks, those that leave the table, and those of them that are gone."""
+    leave = {one for one in spool.refused() if one in previous.row_of}
+    gone: list[str] = []
+    kept: list[str] = []
+    looked_up = spool.looked_up()
+    for one in spool.unlisted_ids():
+        proof = (True if exhaustive else looked_up.get(one)) if complete else None
+        if one in leave:
+            continue
+        if proof and sightings.missing(one, now):
+            gone.append(one)
+            continue
+        if proof is False:
+            sightings.still_there(one, now)
+        kept.append(one)
+    room = max(0, per_label - spool.pin_count) if complete else len(kept)
+    displaced = sightings.oldest_first(kept)[: max(0, len(kept) - room)]
+    counts["missing"] = sum(1 for one in kept if (seen := sightings.get(one)) and seen.missed)
+    counts["gone"], counts["displaced"] = len(gone), len(displaced)
+    return leave | {*gone, *displaced}, gone
+
+
+def _row(
     pin: Pin,
     old: Row | None,
     previous: Previous,
-    came: Mapping[str, Picture],
-    failed: Mapping[str, str],
-) -> tuple[Row, str]:
+    spool: Spool,
+    related: bool,
+    counts: Counter[str],
+    new: dict[str, None],
+) -> Row:
+    beside = (spool.related(pin.id) or (old["related"] if old else [])) if related else []
+    picture, kind = _picture(pin, old, previous, spool)
+    row = {
+        "id": pin.id,
+        **{name: getattr(pin, name) for name in _WATCHED},
+        "attributes": sorted(pin.attributes.items()),
+        "related": beside,
+        "origin_keys": list(pin.origin_keys),
+        **picture,
+    }
+    counts[kind] += 1
+    counts.update(f"missing_{name}" for name in _WATCHED if row[name] is None)
+    if kind == "new":
+        new[row["sha256"]] = None
+    return row
+
+
+def _changed(row: Row, old: Row | None) -> list[str]:
+    """What the source says otherwise than last time; what it shows beside a pin moves daily: left out."""
+    names = (*_WATCHED, "attributes", "sha256") if old else ()
+    return [name for name in names if old is not None and row[name] != old[name]]
+
+
+def _picture(pin: Pin, old: Row | None, previous: Previous, spool: Spool) -> tuple[Row, str]:
     """The picture columns, and where they are from: new, reused, or failed."""
-    for url in pin.pictures:
-        if url in came:
-            picture = came[url]
-            if old and (old["sha256"], old["picture_url"]) == (picture.sha256, url):
-                return _columns(old), "reused"
-            return {
-                "picture_url": url,
-                "sha256": picture.sha256,
-                "bytes": picture.size,
-                "error": None,
-                "fetched_at": picture.fetched_at,
-            }, "new"
+    asked = [(url, picture) for url in pin.pictures if (picture := spool.picture(url))]
+    for url, picture in asked:
+        if picture.sha256 is None:
+            continue
+        if old and (old["sha256"], old["picture_url"]) == (picture.sha256, url):
+            return _columns(old), "reused"
+        return _fetched(url, picture), "new"
     # The address kept may be the second choice of the listing, where the first was refused.
     if old and old["sha256"] and old["picture_url"] in pin.pictures:
         return _columns(old), "reused"
@@ -110,10 +194,21 @@ def _picture(
         return _columns(known), "reused"
     if old and old["sha256"]:
         return _columns(old), "failed"
-    causes = [failed[url] for url in pin.pictures if url in failed]
-    error = causes[-1] if causes else ("not fetched" if pin.pictures else "no picture in the listing")
     first = pin.pictures[0] if pin.pictures else None
-    return {"picture_url": first, "sha256": None, "bytes": None, "error": error, "fetched_at": None}, "failed"
+    error = asked[-1][1].error if asked else "not fetched" if first else "no picture in the listing"
+    signals = next((picture.signals for _, picture in asked if picture.signals), None)
+    return _fetched(first, Picture(None, None, None, error, signals)), "failed"
+
+
+def _fetched(url: str | None, picture: Picture) -> Row:
+    return {
+        "picture_url": url,
+        "sha256": picture.sha256,
+        "bytes": picture.size,
+        "error": picture.error,
+        "fetched_at": picture.fetched_at,
+        "signals": picture.signals,
+    }
 
 
 def _columns(row: Row) -> Row:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import ssl
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -24,10 +25,14 @@ class Site:
         self.asked: list[str] = []
         self.times: list[float] = []
         self.agents: set[str] = set()
+        self.cookies: set[str] = set()
         self.reset()
 
     def reset(self) -> None:
         self.pins: dict[str, list[dict[str, Any]]] = {}
+        self.on_search: Callable[[dict[str, Any]], bool] = lambda options: True  # False: no answer
+        self.hidden: list[dict[str, Any]] = []
+        self.headers: dict[str, dict[str, str]] = {}  # path prefix -> headers of its answers
         self.page_size = 5
         self.robots = (200, "User-agent: *\nDisallow: /private/\n")
         self.end = "-end-"
@@ -35,12 +40,14 @@ class Site:
         self.faults: dict[str, list[int]] = {}  # path prefix -> statuses to give first
         self.always: dict[str, int] = {}  # path prefix -> status
         self.huge: set[str] = set()
+        self.drips: set[str] = set()
         self.slow: dict[str, float] = {}  # path prefix -> seconds
         self.redirects: dict[str, str] = {}
         self.files: dict[str, bytes] = {}
         self.asked.clear()
         self.times.clear()
         self.agents.clear()
+        self.cookies.clear()
 
     def add(self, query: str, count: int, start: int = 0) -> list[dict[str, Any]]:
         rows = [self.row(f"{query}-{n}") for n in range(start, start + count)]
@@ -61,11 +68,21 @@ class Site:
         }
         return row | {"image_signature": hashlib.md5(key.encode()).hexdigest()} | more
 
+    def hide(self, query: str, at: int) -> dict[str, Any]:
+        """The search no longer shows that pin; the pin itself is still there."""
+        row = self.pins[query].pop(at)
+        self.hidden.append(row)
+        return row
+
+    def delete(self, row: dict[str, Any]) -> None:
+        self.hidden.remove(row)
+
     def pictures_asked(self) -> Counter[str]:
         return Counter(path for path in self.asked if path.endswith(".jpg"))
 
     def resources_asked(self, name: str) -> int:
-        return sum(path == f"/resource/{name}Resource/get/" for path in self.asked)
+        resource = name.removesuffix("Resource")
+        return sum(path == f"/resource/{resource}Resource/get/" for path in self.asked)
 
     def body_of(self, path: str) -> bytes:
         # The size folder does not matter: the bytes are the pin's own.
@@ -98,8 +115,17 @@ def _related(site: Site, options: dict[str, Any]) -> dict[str, Any]:
     return {"resource_response": {"data": []}, "resource": {"options": {"bookmarks": ["-end-"]}}}
 
 
+def _pin(site: Site, options: dict[str, Any]) -> dict[str, Any] | None:
+    rows = [row for rows in (*site.pins.values(), site.hidden) for row in rows if row["id"] == options["id"]]
+    return {"resource_response": {"data": rows[0]}} if rows else None
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        pass  # clients that hang up, or do not trust us, are what is tested
+
     request_queue_size = 64  # the default of 5 drops connections, and each drop costs a second
 
 
@@ -113,6 +139,7 @@ class _Handler(BaseHTTPRequestHandler):
         site.asked.append(url.path)
         site.times.append(time.monotonic())
         site.agents.add(self.headers.get("User-Agent", ""))
+        site.cookies.update(self.headers.get_all("Cookie", []))
         for prefix, seconds in site.slow.items():
             if url.path.startswith(prefix):
                 time.sleep(seconds)
@@ -130,6 +157,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self.answer(200, site.files[url.path])
         if url.path in site.huge:
             return self.huge()
+        if url.path in site.drips:
+            return self.drip()
         if url.path.startswith("/resource/"):
             return self.resource(url)
         if url.path.endswith(".jpg"):
@@ -141,14 +170,20 @@ class _Handler(BaseHTTPRequestHandler):
         if not all(self.headers.get(name) for name in NEEDED) or "csrftoken=" not in cookie:
             return self.answer(403, b'{"resource_response": {"message": "Invalid Resource Request"}}')
         options = json.loads(parse_qs(url.query)["data"][0])["options"]
-        make = _search if "BaseSearch" in url.path else _related
-        return self.answer(200, json.dumps(make(self.site, options)).encode())
+        if "BaseSearch" in url.path and not self.site.on_search(options):
+            time.sleep(5)
+        makers = {"BaseSearch": _search, "PinResource": _pin}
+        make = next((one for name, one in makers.items() if name in url.path), _related)
+        made = make(self.site, options)
+        return self.answer(200 if made else 404, json.dumps(made).encode())
 
     def answer(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
-        for name, value in (headers or {}).items():
-            self.send_header(name, value)
+        said = [more for prefix, more in self.site.headers.items() if self.path.startswith(prefix)]
+        for more in (headers or {}, *said):
+            for name, value in more.items():
+                self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
 
@@ -164,16 +199,33 @@ class _Handler(BaseHTTPRequestHandler):
             pass
         self.close_connection = True
 
+    def drip(self) -> None:
+        """An answer that never stops coming, a byte at a time."""
+        self.send_response(200)
+        self.send_header("Content-Length", "1000")
+        self.end_headers()
+        try:
+            for _ in range(100):
+                self.wfile.write(b"x")
+                self.wfile.flush()
+                time.sleep(0.05)
+        except OSError:
+            pass
+        self.close_connection = True
+
     def log_message(self, *args: Any) -> None:
         pass
 
 
 @contextmanager
-def serve(name: str = "127.0.0.1") -> Iterator[Site]:
+def serve(name: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> Iterator[Site]:
     """A site of one's own under that host name, until the block ends."""
     handler: Any = type("Handler", (_Handler,), {})
     with _Server((name, 0), handler) as server:
-        site = handler.site = Site(f"http://{name}:{server.server_address[1]}")
+        if tls:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
+        scheme = "https" if tls else "http"
+        site = handler.site = Site(f"{scheme}://{name}:{server.server_address[1]}")
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         try:
             yield site

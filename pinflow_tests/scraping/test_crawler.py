@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 from pinflow.collection import Source
 from pinflow.scraping.crawler import Crawler
 from pinflow.scraping.scrape import scrape
+from pinflow.scraping.spool import Spool
 from pinflow_tests.scraping.server import Site
 
 
@@ -74,6 +76,33 @@ def test_killed_in_the_middle_it_continues_and_fetches_nothing_twice(
     assert second.pins.column("id").to_pylist() == [f"fish-{n}" for n in range(30)]
 
 
+@pytest.mark.system
+def test_killed_between_two_pages_it_goes_on_with_the_second(
+    site: Site, source: Source, tmp_path: Path
+) -> None:
+    site.add("fish", 30)
+    pages = []
+    site.on_search = lambda options: pages.append(options.get("bookmarks", ["p0"])[0]) or len(pages) < 4
+    with Crawler() as crawler:
+
+        def kill() -> None:
+            wait_for(lambda: len(pages) == 4)
+            os.kill(crawler.pid or 0, signal.SIGKILL)
+
+        killer = threading.Thread(target=kill)
+        killer.start()
+        first = scrape(source, "fish", work=tmp_path, crawler=crawler)
+        killer.join()
+        assert (first.complete, pages) == (False, ["p0", "p1", "p2", "p3"])
+        spooled = {row["picture_url"] for row in first.pins.to_pylist() if row["sha256"]}
+        site.asked.clear()
+        site.on_search = lambda options: pages.append(options["bookmarks"][0]) or True
+        second = scrape(source, "fish", work=tmp_path, crawler=crawler)
+    assert pages == ["p0", "p1", "p2", "p3", "p3", "p4", "p5"]
+    assert (second.complete, second.pins.num_rows, len(second.files)) == (True, 30, 30)
+    assert not spooled & {f"{site.base}{path}" for path in site.pictures_asked()}
+
+
 def test_it_says_whom_to_contact_and_ends_when_its_owner_lets_go(
     site: Site, source: Source, tmp_path: Path
 ) -> None:
@@ -103,12 +132,15 @@ def test_it_ends_when_its_owner_is_killed(tmp_path: Path) -> None:
     wait_for(lambda: not alive(pid) or Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z")
 
 
-def test_a_full_disk_raises(site: Site, source: Source, crawler: Crawler, tmp_path: Path) -> None:
+def test_a_work_folder_that_takes_no_picture_raises(
+    site: Site, source: Source, crawler: Crawler, tmp_path: Path
+) -> None:
     site.add("fish", 3)
-    (tmp_path / "pictures.jsonl").symlink_to("/dev/full")
-    with pytest.raises(OSError, match="No space left"):
+    in_the_way = tmp_path / "pictures" / hashlib.sha256(site.body_of("fish-1.jpg")).hexdigest()
+    in_the_way.mkdir(parents=True)
+    with pytest.raises(OSError, match="the crawler cannot write"):
         scrape(source, "fish", work=tmp_path, crawler=crawler)
-    (tmp_path / "pictures.jsonl").unlink()
+    in_the_way.rmdir()
     assert scrape(source, "fish", work=tmp_path, crawler=crawler).complete
 
 
@@ -116,7 +148,8 @@ def test_an_error_of_our_own_raises_with_its_traceback(
     site: Site, source: Source, crawler: Crawler, tmp_path: Path
 ) -> None:
     site.add("fish", 3)
-    (tmp_path / "related.jsonl").write_text('{"no": "id"}\n')
+    with Spool(tmp_path) as spool:
+        spool._db.execute("INSERT INTO pins (id, pin) VALUES ('x', '{}')")
     with pytest.raises(RuntimeError, match="KeyError"):
         scrape(source, "fish", work=tmp_path, crawler=crawler)
 

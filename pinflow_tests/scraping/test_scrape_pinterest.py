@@ -7,7 +7,6 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 
 from pinflow import schema
@@ -24,11 +23,17 @@ def fish(site: Site, source: Source, crawler: Crawler, tmp_path: Path) -> Fish:
     """Scrapes `fish`, each time in a work folder of its own unless told otherwise."""
     count = 0
 
-    def run(previous: pa.Table | None = None, work: Path | None = None, **changes: object) -> Scrape:
+    def run(last: Scrape | None = None, work: Path | None = None, **changes: object) -> Scrape:
         nonlocal count
         count += 1
-        used = source.model_copy(update=changes)
-        return scrape(used, "fish", work=work or tmp_path / str(count), previous=previous, crawler=crawler)
+        return scrape(
+            source.model_copy(update=changes),
+            "fish",
+            work=work or tmp_path / str(count),
+            previous=last.pins if last else None,
+            sightings=last.sightings if last else None,
+            crawler=crawler,
+        )
 
     return run
 
@@ -84,7 +89,7 @@ def test_an_unchanged_site_gives_an_equal_table_and_fetches_no_picture(site: Sit
     site.add("fish", 7)
     first = fish()
     site.asked.clear()
-    again = fish(first.pins)
+    again = fish(first)
     assert again.pins.equals(first.pins)
     assert again.files == {}
     assert site.asked == ["/robots.txt", *["/resource/BaseSearchResource/get/"] * 2]
@@ -95,17 +100,35 @@ def test_only_new_pictures_are_fetched(site: Site, fish: Fish) -> None:
     first = fish()
     site.asked.clear()
     site.add("fish", 2, start=3)
-    again = fish(first.pins)
+    again = fish(first)
     assert set(site.pictures_asked()) == {"/originals/fish-3.jpg", "/originals/fish-4.jpg"}
     assert again.pins.slice(0, 3).equals(first.pins)
     assert len(again.files) == 2
 
 
-def test_a_vanished_pin_leaves_the_table(site: Site, fish: Fish) -> None:
+def test_a_pin_that_the_search_no_longer_shows_is_asked_for_by_itself(site: Site, fish: Fish) -> None:
     site.add("fish", 3)
     first = fish()
-    del site.pins["fish"][1]
-    assert ids(fish(first.pins)) == ["fish-0", "fish-2"]
+    hidden = site.hide("fish", 1)
+    again = fish(first)
+    assert ids(again) == ["fish-0", "fish-1", "fish-2"]
+    assert (again.stats["looked_up"], site.resources_asked("PinResource")) == (1, 1)
+    site.delete(hidden)
+    missing = fish(again)
+    assert (ids(missing), missing.gone, missing.stats["missing"]) == (["fish-0", "fish-1", "fish-2"], [], 1)
+    gone = fish(missing)
+    assert (ids(gone), gone.gone) == (["fish-0", "fish-2"], ["fish-1"])
+
+
+def test_an_error_is_never_gone(site: Site, fish: Fish) -> None:
+    site.add("fish", 3)
+    first = fish()
+    site.hide("fish", 1)
+    site.always["/resource/PinResource"] = 503
+    again = first
+    for _ in range(3):
+        again = fish(again)
+    assert (ids(again), again.gone, again.stats["lookups_failed"]) == (["fish-0", "fish-1", "fish-2"], [], 1)
 
 
 @pytest.mark.parametrize("end", ["-end-", "", "Y2JOb25lOmFiYw=="])
@@ -154,7 +177,7 @@ def test_originals_refused_fall_back_to_the_next_size(site: Site, fish: Fish) ->
     assert found.complete
     assert [url.rsplit("/", 2)[1] for url in found.pins.column("picture_url").to_pylist()] == ["736x"] * 3
     site.asked.clear()
-    assert fish(found.pins).pins.equals(found.pins)
+    assert fish(found).pins.equals(found.pins)
     assert site.pictures_asked().total() == 0
 
 
@@ -164,13 +187,19 @@ def test_a_picture_that_is_gone_says_so_and_the_rest_goes_on(site: Site, fish: F
     found = fish()
     assert found.complete
     assert found.pins.column("error").to_pylist() == [None, "HTTP 404", None]
-    assert fish(found.pins).pins.equals(found.pins)
+    assert fish(found).pins.equals(found.pins)
 
 
 def test_a_huge_picture_is_cut_off(site: Site, fish: Fish) -> None:
     site.add("fish", 2)
-    site.huge = {"/originals/fish-0.jpg"}
+    site.huge = {"/originals/fish-0.jpg", "/736x/fish-0.jpg"}
     assert fish().pins.column("error").to_pylist() == ["larger than 20 MiB", None]
+
+
+def test_where_the_original_is_huge_the_next_size_is_taken(site: Site, fish: Fish) -> None:
+    site.add("fish", 1)
+    site.huge = {"/originals/fish-0.jpg"}
+    assert fish().pins.column("picture_url").to_pylist() == [f"{site.base}/736x/fish-0.jpg"]
 
 
 def test_no_picture_at_all_is_incomplete(site: Site, fish: Fish) -> None:
@@ -191,7 +220,7 @@ def test_a_site_that_stays_busy_keeps_what_was_known(site: Site, fish: Fish) -> 
     site.add("fish", 3)
     first = fish()
     site.always["/resource/BaseSearch"] = 429
-    found = fish(first.pins)
+    found = fish(first)
     assert not found.complete
     assert "answered HTTP 429" in (found.reason or "")
     assert found.pins.equals(first.pins)
@@ -215,7 +244,7 @@ def test_pictures_that_may_come_later_leave_it_incomplete(site: Site, fish: Fish
     assert len(found.files) == 2
     site.always.clear()
     site.asked.clear()
-    later = fish(found.pins)
+    later = fish(found)
     assert (later.complete, dict(site.pictures_asked())) == (True, {"/originals/fish-1.jpg": 1})
 
 
@@ -268,7 +297,7 @@ def test_robots_are_obeyed(site: Site, fish: Fish) -> None:
 
 def test_robots_hold_for_pictures_too(site: Site, fish: Fish) -> None:
     site.add("fish", 2)
-    site.robots = (200, "User-agent: *\nDisallow: /originals/\n")
+    site.robots = (200, "User-agent: *\nDisallow: /originals/\nDisallow: /736x/\n")
     found = fish()
     assert site.pictures_asked().total() == 0
     assert "refused by robots.txt" in (found.reason or "")
@@ -301,7 +330,7 @@ def test_a_site_that_is_down_keeps_what_was_known(site: Site, fish: Fish) -> Non
     first = fish()
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
-        found = fish(first.pins, base_url=f"http://127.0.0.1:{closed.getsockname()[1]}")
+        found = fish(first, base_url=f"http://127.0.0.1:{closed.getsockname()[1]}")
     assert (found.complete, found.pins.equals(first.pins), found.files) == (False, True, {})
     assert "connection refused" in (found.reason or "")
 
@@ -314,16 +343,70 @@ def test_the_real_site_needs_accepted_terms(fish: Fish, base: str | None) -> Non
     assert "openverse" in (found.reason or "")
 
 
-@pytest.mark.parametrize("kind", ["wga", "openverse"])
-def test_sources_to_come_say_so(fish: Fish, kind: str) -> None:
-    assert "comes in a later version" in (fish(kind=kind).reason or "")
-
-
 def test_a_search_lists_no_labels(source: Source, tmp_path: Path) -> None:
     from pinflow.errors import ScrapeError
 
     with pytest.raises(ScrapeError, match="does not list its labels"):
         list_labels(source, work=tmp_path)
+
+
+def test_a_picture_that_must_not_be_learned_from_is_not_kept(site: Site, fish: Fish) -> None:
+    site.add("fish", 2)
+    site.headers["/originals/fish-0.jpg"] = {"X-Robots-Tag": "noai"}
+    found = fish()
+    first, second = found.pins.to_pylist()
+    assert (first["sha256"], first["error"]) == (None, "refused by X-Robots-Tag: noai")
+    assert (first["signals"], second["signals"]) == ("X-Robots-Tag: noai", None)
+    assert (found.complete, len(found.files), found.stats["refused_by_signal"]) == (True, 1, 1)
+
+
+def test_what_a_site_allows_is_stored_with_the_pin(site: Site, fish: Fish) -> None:
+    site.add("fish", 1)
+    site.robots = (200, "User-agent: *\nContent-Signal: search=yes, ai-train=yes\nAllow: /\n")
+    site.headers["/originals/"] = {"Content-Usage": "train-ai=y"}
+    said = fish().pins.column("signals").to_pylist()[0]
+    assert said == "Content-Signal: search=y, ai-train=y; Content-Usage: train-ai=y"
+
+
+def test_a_listing_that_must_not_be_learned_from_is_left_alone(site: Site, fish: Fish) -> None:
+    site.add("fish", 2)
+    site.headers["/resource/"] = {"Content-Usage": "train-ai=n"}
+    found = fish()
+    assert (found.complete, found.files) == (False, {})
+    assert "refused by Content-Usage: train-ai=n" in (found.reason or "")
+
+
+def test_a_site_that_refuses_every_picture_is_left_alone(site: Site, fish: Fish) -> None:
+    site.page_size = 200
+    site.add("fish", 200)
+    site.always |= {"/originals/": 403, "/736x/": 403}
+    found = fish(related=False)
+    assert "it refuses pictures (HTTP 403)" in (found.reason or "")
+    assert site.pictures_asked().total() < 80
+
+
+def test_a_pin_that_was_removed_is_neither_listed_nor_fetched(
+    site: Site, source: Source, crawler: Crawler, tmp_path: Path
+) -> None:
+    site.add("fish", 3)
+    found = scrape(source, "fish", work=tmp_path, blocked=["fish-1"], crawler=crawler)
+    assert (ids(found), found.complete) == (["fish-0", "fish-2"], True)
+    assert found.refused == {"fish-1": "removed earlier; it does not come back"}
+    assert "/originals/fish-1.jpg" not in site.asked
+
+
+def test_who_opted_out_is_neither_listed_nor_fetched(
+    site: Site, source: Source, crawler: Crawler, tmp_path: Path
+) -> None:
+    from pinflow.scraping.optout import parse
+
+    site.add("fish", 3)
+    site.pins["fish"][1]["pinner"] = {"full_name": "Asha Rao"}
+    lists = parse((("people.txt", b"creator:asha rao\n"),))
+    found = scrape(source, "fish", work=tmp_path, opt_outs=lists, crawler=crawler)
+    assert ids(found) == ["fish-0", "fish-2"]
+    assert "people.txt, line 1" in found.refused["fish-1"]
+    assert "/originals/fish-1.jpg" not in site.asked
 
 
 def test_we_say_who_we_are(site: Site, fish: Fish) -> None:

@@ -11,7 +11,6 @@ import os
 import signal
 import sys
 import threading
-import time
 import traceback
 from typing import IO, Any
 
@@ -19,10 +18,17 @@ from scrapy.crawler import AsyncCrawlerRunner
 from scrapy.settings import Settings
 from scrapy.utils.reactor import install_reactor
 
-from pinflow.scraping.job import Job, Report, host_of, is_loopback
-from pinflow.scraping.worker import manners
-
-DNS_TIMEOUT_SECONDS = 20.0
+from pinflow.scraping.fetching.fetcher import Fetcher
+from pinflow.scraping.fetching.pace import Pace
+from pinflow.scraping.job import FetchDocument, FetchPictures, Job, ListPins, Report
+from pinflow.scraping.optout import OptOuts
+from pinflow.scraping.spool import Spool
+from pinflow.scraping.worker.document import fetch_document
+from pinflow.scraping.worker.ledger import Ledger
+from pinflow.scraping.worker.lookups import look_up
+from pinflow.scraping.worker.pictures import Pictures
+from pinflow.scraping.worker.settings import settings
+from pinflow.scraping.worker.spider import ListingSpider
 
 
 def main() -> None:
@@ -35,15 +41,11 @@ def main() -> None:
     install_reactor("twisted.internet.asyncioreactor.AsyncioSelectorReactor")
     import twisted.internet
 
-    from pinflow.scraping.worker.guards import AddressGuard
-
     reactor: Any = twisted.internet.reactor
-    guard = AddressGuard(reactor, cache_size=10_000, timeout=DNS_TIMEOUT_SECONDS)
-    guard.install_on_reactor()
     loop = asyncio.get_event_loop()
     jobs: asyncio.Queue[str] = asyncio.Queue()
     threading.Thread(target=_listen, args=(loop, jobs), daemon=True).start()
-    task = loop.create_task(_serve(jobs, replies, guard))
+    task = loop.create_task(_serve(jobs, replies))
     task.add_done_callback(lambda _: reactor.stop())
     reactor.run(installSignalHandlers=False)
     task.result()
@@ -55,32 +57,25 @@ def _listen(loop: asyncio.AbstractEventLoop, jobs: asyncio.Queue[str]) -> None:
     os._exit(0)
 
 
-async def _serve(jobs: asyncio.Queue[str], replies: IO[str], guard: Any) -> None:
+async def _serve(jobs: asyncio.Queue[str], replies: IO[str]) -> None:
     replies.write('{"ready": true}\n')
     replies.flush()
-    ended = -manners.DELAY_SECONDS
+    pace = Pace()  # the delay between requests holds between crawls too
     while True:
         job = Job.model_validate_json(await jobs.get())
-        if not is_loopback(host_of(job.own_url)):
-            # The delay between requests holds between crawls too.
-            await asyncio.sleep(max(0.0, ended + manners.DELAY_SECONDS - time.monotonic()))
-        report = await crawl(job, guard)
-        ended = time.monotonic()
+        report = await crawl(job, pace)
         replies.write(report.model_dump_json() + "\n")
         replies.flush()
 
 
-async def crawl(job: Job, guard: Any) -> Report:
+async def crawl(job: Job, pace: Pace) -> Report:
     """Run one job to its end, whatever that is."""
-    from pinflow.scraping.worker.spiders import SPIDERS
-
-    guard.own_host = host_of(job.own_url)
-    guard.refused.clear()
     log = _log_to(job)
-    runner = AsyncCrawlerRunner(Settings(manners.settings(job.own_url, job.contact)))
-    crawler = runner.create_crawler(SPIDERS[type(job.task)])
+    ledger = Ledger()
     try:
-        await runner.crawl(crawler, job=job, refused_hosts=guard.refused)
+        with Spool(job.work) as spool:
+            async with Fetcher(pace, own_url=job.own_url, contact=job.contact) as fetcher:
+                await _do(job, fetcher, spool, ledger)
     except OSError as error:
         return Report(errno=error.errno, reasons=[str(error)])
     except Exception:  # noqa: BLE001 - the parent raises it
@@ -88,7 +83,49 @@ async def crawl(job: Job, guard: Any) -> Report:
     finally:
         logging.getLogger().removeHandler(log)
         log.close()
-    return _report(crawler)
+    return Report(reasons=ledger.reasons, stats=dict(ledger.counts + fetcher.counts))
+
+
+async def _do(job: Job, fetcher: Fetcher, spool: Spool, ledger: Ledger) -> None:
+    task = job.task
+    if isinstance(task, FetchDocument):
+        await fetch_document(fetcher, spool, ledger, task)
+        return
+    async with Pictures(fetcher, spool, ledger) as pictures:
+        if isinstance(task, FetchPictures):
+            for pin in spool.pins():
+                pictures.add(pin.pictures)
+            await pictures.finish()
+            return
+        await _list(task, fetcher, spool, ledger, pictures, _opt_outs(job))
+        await pictures.finish()
+        if task.check_unlisted and spool.listed_whole and not ledger.given_up:
+            await look_up(fetcher, spool, ledger, task)
+
+
+def _opt_outs(job: Job) -> OptOuts:
+    lists: dict[str, Any] = {**job.opt_outs}
+    return OptOuts(**lists)
+
+
+async def _list(
+    task: ListPins, fetcher: Fetcher, spool: Spool, ledger: Ledger, pictures: Pictures, opt_outs: OptOuts
+) -> None:
+    fetcher.slow_down(task.listing.first().url, task.listing.delay_seconds)
+    runner = AsyncCrawlerRunner(Settings(settings()))
+    crawler = runner.create_crawler(ListingSpider)
+    await runner.crawl(
+        crawler,
+        task=task,
+        fetcher=fetcher,
+        spool=spool,
+        ledger=ledger,
+        pictures=pictures,
+        opt_outs=opt_outs,
+    )
+    spider: Any = crawler.spider
+    if spider.error is not None:
+        raise spider.error
 
 
 def _log_to(job: Job) -> logging.Handler:
@@ -98,28 +135,6 @@ def _log_to(job: Job) -> logging.Handler:
     root.setLevel(logging.INFO)
     root.addHandler(log)
     return log
-
-
-def _report(crawler: Any) -> Report:
-    spider = crawler.spider
-    if isinstance(spider.error, OSError):
-        return Report(errno=spider.error.errno, reasons=[str(spider.error)])
-    if spider.error is not None:
-        return Report(bug="".join(traceback.format_exception(spider.error)))
-    spider.closing()
-    return Report(reasons=spider.reasons, stats={**_stats(crawler.stats.get_stats()), **spider.counts})
-
-
-def _stats(stats: dict[str, Any]) -> dict[str, int]:
-    names = {
-        "downloader/request_count": "requests",
-        "retry/count": "retries",
-        "robotstxt/forbidden": "robots_forbidden",
-    }
-    found = {name: int(stats[key]) for key, name in names.items() if key in stats}
-    prefix = "downloader/response_status_count/"
-    statuses = {key: n for key, n in stats.items() if key.startswith(prefix)}
-    return found | {f"status_{key.removeprefix(prefix)}": n for key, n in statuses.items()}
 
 
 if __name__ == "__main__":
