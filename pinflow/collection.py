@@ -19,8 +19,13 @@ from pinflow.labels import slug, text_of
 
 NAME = re.compile(r"^[a-z][a-z0-9_]*$")
 CRON = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 6))  # minute, hour, day, month, weekday
-RESERVED = ("label_lists",)  # where the label lists are stored, beside the collections
+RESERVED = ("label_lists", "opt_outs")  # lists of people, stored beside the collections
 Kind = Literal["pinterest", "wga", "openverse", "feed", "folder"]
+# The codes of Creative Commons' licences and marks.
+LICENCES = (
+    *("by", "by-sa", "by-nd", "by-nc", "by-nc-sa", "by-nc-nd"),
+    *("cc0", "pdm", "sampling+", "nc-sampling+"),
+)
 Positives = Literal["related", "label", "attributes", "captions", "augmentation", "clusters"]
 
 
@@ -31,7 +36,7 @@ class _Strict(BaseModel):
 class Source(_Strict):
     """Where a collection's pins come from."""
 
-    kind: Kind
+    kind: Kind = Field("openverse", description="whose pictures; unless you say so, openly licensed ones")
     path: str | None = Field(None, description="folder: directory or URL; feed, wga: file or URL")
     base_url: str | None = Field(None, description="another server than the source's own")
     accept_terms: bool = Field(False, description="you have read the site's terms")
@@ -41,10 +46,29 @@ class Source(_Strict):
     per_label: int = Field(1000, ge=1, le=100_000, description="pins a label at most")
     related: bool = Field(True, description="ask the site for related pins")
 
+    @field_validator("licences")
+    @classmethod
+    def _licences(cls, licences: list[str]) -> list[str]:
+        return [_licence(written) for written in licences]
+
+    @property
+    def official_api(self) -> bool:
+        """Whether `base_url` is Pinterest's API for boards of one's own (v5) rather than the site."""
+        return self.kind == "pinterest" and (self.base_url or "").rstrip("/").endswith("/v5")
+
+    @property
+    def lists_labels(self) -> bool:
+        """Whether `labels: all` has a meaning."""
+        return self.official_api or self.kind in ("wga", "feed", "folder")
+
     @model_validator(mode="after")
-    def _path_where_needed(self) -> Source:
+    def _keys_for_their_kind(self) -> Source:
         if self.kind in ("feed", "folder") and not self.path:
             raise ValueError(f"`path` is needed by source kind {self.kind!r}: a file, directory or URL")
+        if self.licences and self.kind != "openverse":
+            raise ValueError(
+                f"`licences` is for source kind 'openverse'; {self.kind!r} cannot choose by them"
+            )
         return self
 
 
@@ -64,7 +88,7 @@ class Collection(_Strict):
 
     name: str
     description: str = ""
-    source: Source
+    source: Source = Source(kind="openverse")
     labels: list[str] | Literal["all"]
     attributes: list[str] = Field(default_factory=list, description='columns that also mean "alike"')
     group_by: list[str] = Field(default_factory=list, description="columns that must not straddle a split")
@@ -104,7 +128,7 @@ class Collection(_Strict):
 
     @model_validator(mode="after")
     def _all_where_known(self) -> Collection:
-        if self.labels == "all" and self.source.kind not in ("wga", "feed", "folder"):
+        if self.labels == "all" and not self.source.lists_labels:
             raise ValueError(
                 f"`labels: all` needs a source that lists its labels; {self.source.kind} does not"
             )
@@ -149,6 +173,18 @@ def read(path: Path) -> Collection:
         raise CollectionError(f"{path}: {error}") from error
     except ValidationError as error:
         raise CollectionError("; ".join(f"{path}: {_explain(e)}" for e in error.errors())) from error
+
+
+def _licence(written: str) -> str:
+    """The code of a licence as people write it: `CC BY-SA 4.0`, `cc-by-sa`, `by_sa`."""
+    code = re.sub(r"[-_ ]+", "-", written.strip().lower())
+    code = re.sub(r"-\d\.\d$", "", code).removeprefix("cc-")
+    code = {"public-domain-mark": "pdm", "public-domain": "pdm", "zero": "cc0"}.get(code, code)
+    if code in LICENCES:
+        return code
+    near = difflib.get_close_matches(code, LICENCES, 1, cutoff=0.5)
+    hint = f"did you mean `{near[0]}`?" if near else f"known: {', '.join(LICENCES)}"
+    raise ValueError(f"unknown licence {written!r}; {hint}")
 
 
 def _is_cron_field(field: str, bounds: tuple[int, int]) -> bool:

@@ -21,6 +21,9 @@ class Settings(BaseSettings):
     database_url: str | None = Field(None, description="default: SQLite under home")
     api_token: str | None = Field(None, description="asked of HTTP callers when set")
     contact: str | None = Field(None, description="mail or page in the crawler's user agent")
+    pinterest_token: str | None = Field(
+        None, repr=False, description="access token of Pinterest's official API, for boards of your own"
+    )
     device: str | None = Field(None, description="cpu, cuda, mps; default: best available")
 
     @cached_property

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from pinflow.collection import Collection, load, read
+from pinflow.collection import Collection, Source, load, read
 from pinflow.errors import CollectionError
 
 GOOD = "source: {kind: pinterest}\nlabels: [red sneakers]\n"
+OPEN = "source: {{kind: openverse, licences: [{}]}}\nlabels: [a]\n"
 
 
 def write(folder: Path, text: str, name: str = "shoes.yaml") -> Path:
@@ -25,6 +26,12 @@ def error_of(folder: Path, text: str, name: str = "shoes.yaml") -> str:
     return str(caught.value)
 
 
+def test_labels_alone_are_looked_for_among_openly_licensed_pictures(tmp_path: Path) -> None:
+    path = tmp_path / "pets.yaml"
+    path.write_text("labels: [dogs, cats]\n")
+    assert read(path).source.kind == "openverse"
+
+
 def test_the_smallest_file_is_a_source_and_labels(tmp_path):
     collection = read(write(tmp_path, GOOD))
     assert (collection.name, collection.labels) == ("shoes", ["red sneakers"])
@@ -36,6 +43,31 @@ def test_the_collections_of_the_repository_are_good():
     found = load(Path(__file__).parent.parent / "collections")
     assert found.bad == {}
     assert {"market", "shop"} <= set(found.good)
+
+
+def test_licences_are_known_however_people_write_them(tmp_path):
+    text = OPEN.format("CC BY-SA 4.0, cc-by, by_nc, CC0, public domain mark")
+    assert read(write(tmp_path, text)).source.licences == ["by-sa", "by", "by-nc", "cc0", "pdm"]
+
+
+def test_boards_of_ones_own_may_all_be_labels(tmp_path):
+    text = "source: {kind: pinterest, base_url: 'https://api.pinterest.com/v5'}\nlabels: all\n"
+    assert read(write(tmp_path, text)).labels == "all"
+
+
+@pytest.mark.parametrize(
+    ("kind", "url", "official"),
+    [
+        ("pinterest", "https://api.pinterest.com/v5", True),
+        ("pinterest", "http://127.0.0.1:8765/v5/", True),
+        ("pinterest", "http://127.0.0.1:8765", False),
+        ("pinterest", "http://[/v5x", False),
+        ("pinterest", None, False),
+        ("openverse", "http://127.0.0.1:8765/v5", False),
+    ],
+)
+def test_the_official_api_of_pinterest_is_known_by_its_address(kind, url, official):
+    assert Source(kind=kind, base_url=url).official_api is official
 
 
 @pytest.mark.parametrize(
@@ -62,12 +94,15 @@ def test_an_unknown_key_that_is_like_none_lists_the_known_ones(tmp_path):
         ("", "expected keys"),
         ("- a\n", "expected keys"),
         ("a: [\n", "cannot be read"),
-        ("labels: [a]\n", "`source`: Field required"),
         ("source: {kind: pinterest}\n", "`labels`: Field required"),
         ("source: {kind: pintrest}\nlabels: [a]\n", "`source.kind`"),
         ("source: {kind: folder}\nlabels: [a]\n", "`path` is needed by source kind 'folder'"),
         ("source: {kind: pinterest, per_label: 0}\nlabels: [a]\n", "`source.per_label`"),
         ("source: {kind: pinterest}\nlabels: all\n", "needs a source that lists its labels"),
+        (OPEN.format("cc0, ccby"), "`source.licences`: unknown licence 'ccby'; did you mean `by`?"),
+        (OPEN.format("mit"), "unknown licence 'mit'"),
+        (OPEN.format("0"), "`source.licences.0`"),
+        ("source: {kind: pinterest, licences: [by]}\nlabels: [a]\n", "is for source kind 'openverse'"),
         ("source: {kind: pinterest}\nlabels: ['']\n", "a label is empty"),
         ("source: {kind: pinterest}\nlabels: [../../x]\n", "looks like a path"),
         ("source: {kind: pinterest}\nlabels: [no]\n", "put it in quotes"),

@@ -35,7 +35,8 @@ def examine(settings: Settings) -> int:
     """Print every finding. The exit code: 1 where something does not work."""
     console = Console()
     fine = True
-    for finding in chain(_machine(settings), _storage(settings), _collections(settings)):
+    parts = (_machine, _storage, _opt_outs, _collections)
+    for finding in chain.from_iterable(part(settings) for part in parts):
         console.say(f"{'ok  ' if finding.fine else 'FAIL'} {finding.what}: {finding.said}", finding.style)
         fine = fine and finding.fine
     return 0 if fine else 1
@@ -80,6 +81,17 @@ def _storage(settings: Settings) -> Iterator[Finding]:
         yield Finding("storage", False, str(error))
 
 
+def _opt_outs(settings: Settings) -> Iterator[Finding]:
+    from pinflow.scraping import optout
+
+    try:
+        for name, line in optout.read(open_store(settings.storage_url)).bad:
+            said = f"line {line.line}: {line.text!r} skipped: {line.reason}"
+            yield Finding(f"opt-out list {name}", False, said)
+    except PinflowError as error:
+        yield Finding("opt-out lists", False, str(error))
+
+
 def _collections(settings: Settings) -> Iterator[Finding]:
     found = load(settings.collections)
     for name, error in found.bad.items():
@@ -95,9 +107,8 @@ def _collections(settings: Settings) -> Iterator[Finding]:
 
 def not_followed(collection: Collection) -> list[str]:
     """Keys of a collection file that are valid, and that this version does not follow yet."""
-    source, encoder = collection.source, collection.encoder
+    encoder = collection.encoder
     asked = {
-        f"source.kind: {source.kind}": source.kind in ("wga", "openverse"),
         "encoder.tune: full": encoder.tune == "full",
         "encoder.grayscale": encoder.grayscale,
         f"encoder.loss: {encoder.loss}": encoder.loss not in ("auto", "supcon"),

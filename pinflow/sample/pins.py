@@ -53,6 +53,11 @@ class Pin:
         return int(self.signature, 16)
 
     @property
+    def person(self) -> str:
+        """Who pinned it."""
+        return PINNERS[self.number % len(PINNERS)]
+
+    @property
     def created_at(self) -> datetime:
         """Some time in the five years before 2025."""
         return datetime(2020, 1, 1, tzinfo=UTC) + timedelta(seconds=self.number % (5 * 365 * 86400))
@@ -134,7 +139,7 @@ def _words(sample: Sample) -> frozenset[str]:
 def pin_json(pin: Pin, base_url: str, credit: str = "", *, detailed: bool = False) -> Json:
     """The pin as Pinterest describes it; the `detailed` form also counts its saves."""
     sample, number = pin.sample, pin.number
-    person = PINNERS[number % len(PINNERS)]
+    person = pin.person
     images: Json = {
         name: _image(pin, base_url, name if name != "170x" else "236x", scaled(pin.size, width))
         for name, width in WIDTHS.items()
@@ -165,7 +170,7 @@ def pin_json(pin: Pin, base_url: str, credit: str = "", *, detailed: bool = Fals
         "created_at": pin.created_at.strftime("%a, %d %b %Y %H:%M:%S +0000"),
         "pinner": _user(person),
         "native_creator": _user(person) if uploaded else None,
-        "board": _board(person, sample.label),
+        "board": board_json(person, sample.label),
         "attribution": _attribution(credit, sample.title),
         "aggregated_pin_data": aggregated,
         "reaction_counts": {"1": number % 700},
@@ -206,7 +211,8 @@ def _user(name: str) -> Json:
     }
 
 
-def _board(person: str, label: str) -> Json:
+def board_json(person: str, label: str) -> Json:
+    """The board on which a person keeps the pins of a label, as Pinterest describes it."""
     number = str(4 * 10**17 + int(short(f"{person} {label}"), 16) % 10**16)
     return {
         "node_id": node_id("board", number),

@@ -93,7 +93,7 @@ def test_no_collection_at_all_fails_and_says_where_one_belongs(pinflow, empty):
         ({}, []),
         ({"encoder": {"tune": "full"}}, ["encoder.tune: full"]),
         ({"encoder": {"positives": ["label", "captions"]}}, ["encoder.positives: captions"]),
-        ({"source": {"kind": "openverse"}}, ["source.kind: openverse"]),
+        ({"source": {"kind": "openverse", "licences": ["cc0"]}}, []),
         ({"attributes": ["school"]}, ["attributes"]),
     ],
 )

@@ -1,101 +1,247 @@
-"""Pinterest's resource API: the addresses to ask, and its answers as pins.
+"""Pinterest's resource API, one class a listing: search, board, what it recommends for a board, pin.
 
 The shapes are those that gallery-dl and pinterest-dl read. Ids are opaque (`e1_...` too). Rows stand in
 `resource_response.data`, a list or a mapping with `results`; the cursor in `resource.options.bookmarks`.
+What a row says is the business of `pinterest_pin`, what a label means that of `pinterest_target`.
 """
 
 from __future__ import annotations
 
 import json
+import re
+import secrets
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
-from urllib.parse import quote, urlencode
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
+
+from pydantic import AfterValidator, Field
 
 from pinflow.errors import ScrapeError
-from pinflow.scraping.pages.price import parse_price
-from pinflow.scraping.pin import Pin, clean, identifier, link_key, web_address
+from pinflow.scraping.pages import pinterest_pin
+from pinflow.scraping.pages.answers import decode, mapping
+from pinflow.scraping.pages.listing import ListingParameters, Page, Step
+from pinflow.scraping.pin import Pin, clean, identifier
 
 SITE = "https://www.pinterest.com"
 PAGE_SIZE = 50  # the most that the site gives
-_SIZES = ("orig", "736x", "564x", "474x", "236x")
-_CANDIDATES = 2  # originals may be refused (403) where the next size is given
+OPAQUE = "e1_"  # ids of signed-out searches begin so, and the site does not look them up
+_REAL = re.compile(r"(^|\.)(pinterest\.[a-z.]+|pinimg\.com)$")
+
+# By the step's kind: the page of the site that would ask. Without it the API answers 403.
+_HANDLERS = {
+    "search": "www/search/[scope].js",
+    "board": "www/[username]/[slug].js",
+    "feed": "www/[username]/[slug].js",
+    "sections": "www/[username]/[slug].js",
+    "section": "www/[username]/[slug]/[section_slug].js",
+    "recommended": "www/[username]/[slug].js",
+    "pin": "www/pin/[id].js",
+    "related": "www/pin/[id].js",
+}
+
+Site = Annotated[str, AfterValidator(lambda site: site.rstrip("/"))]
 
 
-@dataclass(frozen=True)
-class Page:
-    """One page of a listing. `ids` are all ids on it, also of the rows that are no pins for us."""
-
-    pins: list[Pin]
-    ids: list[str]
-    bookmark: str | None
-    skipped: Counter[str]
+def is_real(host: str | None) -> bool:
+    """True for a host of Pinterest's own, in any country."""
+    return bool(host and _REAL.search(host.lower()))
 
 
-def headers(csrf: str, handler: str) -> dict[str, str]:
-    """What the API asks of every request; without them it answers 403."""
-    return {
-        "Accept": "application/json, text/javascript, */*, q=0.01",
-        "X-Requested-With": "XMLHttpRequest",
-        "X-Pinterest-AppState": "active",
-        "X-Pinterest-PWS-Handler": handler,
-        "X-CSRFToken": csrf,
-        "Cookie": f"csrftoken={csrf}",
-    }
+class PinterestListing(ListingParameters):
+    """What all listings of the site share."""
 
+    site: Site = SITE
+    csrf: str = Field(
+        default_factory=lambda: secrets.token_hex(16),
+        repr=False,
+        description="made up by the client; the site only wants it twice, so it is one a crawl",
+    )
 
-SEARCH_HANDLER = "www/search/[scope].js"
-RELATED_HANDLER = "www/pin/[id].js"
+    def headers(self, step: Step) -> dict[str, str]:
+        """What the API asks of every request; without them it answers 403."""
+        return {
+            "Accept": "application/json, text/javascript, */*, q=0.01",
+            "X-Requested-With": "XMLHttpRequest",
+            "X-Pinterest-AppState": "active",
+            "X-Pinterest-PWS-Handler": _HANDLERS[step.kind],
+            "X-CSRFToken": self.csrf,
+            "Cookie": f"csrftoken={self.csrf}",
+        }
 
+    def read(self, step: Step, body: bytes) -> Page:
+        """A page of pins. Raises `ScrapeError` for an answer of another shape.
 
-def search_url(site: str, query: str, bookmark: str | None, stamp_ms: int) -> str:
-    """One page of the search for `query`; `bookmark` is the cursor that the page before gave."""
-    options: dict[str, Any] = {"query": query, "scope": "pins", "rs": "typed", "page_size": PAGE_SIZE}
-    if bookmark:
-        options["bookmarks"] = [bookmark]
-    return _resource(site, "BaseSearch", f"/search/pins/?q={quote(query)}&rs=typed", options, stamp_ms)
+        Videos, stories, promoted pins and rows that are no pins (boards, users, guides) are counted in
+        `skipped`.
+        """
+        answer = decode(body)
+        if step.kind == "pin":
+            return self._one(answer)
+        pins: list[Pin] = []
+        ids: list[str] = []
+        skipped: Counter[str] = Counter()
+        for row in _rows(answer):
+            key = identifier(row.get("id")) if isinstance(row, Mapping) else None
+            if key is None:
+                skipped["other"] += 1
+                continue
+            ids.append(key)
+            kind = pinterest_pin.not_a_picture(row)
+            if kind:
+                skipped[kind] += 1
+            else:
+                pins.append(pinterest_pin.pin(key, row, self.site))
+        return Page(pins, ids, _next(step, answer), skipped)
 
-
-def related_url(site: str, pin: str, stamp_ms: int) -> str:
-    """The first page of what the site shows beside a pin."""
-    options = {"pin": pin, "add_vase": True, "pins_only": True}
-    return _resource(site, "RelatedPinFeed", f"/pin/{quote(pin, safe='')}/", options, stamp_ms)
-
-
-def _resource(site: str, name: str, source_url: str, options: dict[str, Any], stamp_ms: int) -> str:
-    data = json.dumps({"options": options, "context": {}}, separators=(",", ":"))
-    query = urlencode({"source_url": source_url, "data": data, "_": stamp_ms})
-    return f"{site.rstrip('/')}/resource/{name}Resource/get/?{query}"
-
-
-def listing(answer: object, site: str = SITE) -> Page:
-    """A search or related-pins answer as pins, in the order given.
-
-    Videos, stories, promoted pins and rows that are no pins (boards, users, guides) are counted in
-    `skipped`. Raises `ScrapeError` for an answer of another shape, with the site's own message if any.
-    """
-    response = _mapping(answer, "resource_response")
-    data = response.get("data")
-    rows = data.get("results") if isinstance(data, Mapping) else data
-    if not isinstance(rows, list):
-        said = clean(_mapping(response, "error").get("message")) or clean(response.get("message"))
-        raise ScrapeError(f"unknown answer: no list of pins in it{f'; it says {said!r}' if said else ''}")
-    pins: list[Pin] = []
-    ids: list[str] = []
-    skipped: Counter[str] = Counter()
-    for row in rows:
-        key = identifier(row.get("id")) if isinstance(row, Mapping) else None
+    def _one(self, answer: object) -> Page:
+        row = mapping(mapping(answer, "resource_response"), "data")
+        key = identifier(row.get("id"))
         if key is None:
-            skipped["other"] += 1
-            continue
-        ids.append(key)
-        kind = _not_a_picture(row)
-        if kind:
-            skipped[kind] += 1
-        else:
-            pins.append(_pin(key, row, site))
-    return Page(pins, ids, _bookmark(answer, response), skipped)
+            raise ScrapeError(f"unknown answer: no pin in it{_said(answer)}")
+        kind = pinterest_pin.not_a_picture(row)
+        pins = [] if kind else [pinterest_pin.pin(key, row, self.site)]
+        return Page(pins, [key], None, Counter({kind: 1} if kind else {}))
+
+    def related(self, pin: str) -> Step:
+        """The first page of what the site shows beside a pin."""
+        options = {"pin": pin, "add_vase": True, "pins_only": True}
+        return self._step("related", "RelatedPinFeed", f"/pin/{quote(pin, safe='')}/", options)
+
+    def lookup(self, pin: str) -> Step | None:
+        """The pin by itself; None for opaque ids, which the site rejects whether the pin is there or not."""
+        if pin.startswith(OPAQUE):
+            return None
+        options = {"id": pin, "field_set_key": "detailed"}
+        return self._step("pin", "Pin", f"/pin/{quote(pin, safe='')}/", options)
+
+    def _step(
+        self, kind: str, resource: str, source_url: str, options: dict[str, Any], pending: Sequence[str] = ()
+    ) -> Step:
+        url = _address(self.site, resource, source_url, options)
+        return Step(url=url, kind=kind, pending=tuple(pending))
+
+
+class PinterestSearch(PinterestListing):
+    """What a signed-out search for words finds."""
+
+    kind: Literal["pinterest_search"] = "pinterest_search"
+    query: str
+
+    def first(self) -> Step:
+        """The first page of the search."""
+        options = {"query": self.query, "scope": "pins", "rs": "typed", "page_size": PAGE_SIZE}
+        return self._step("search", "BaseSearch", f"/search/pins/?q={quote(self.query)}&rs=typed", options)
+
+
+class _OfBoard(PinterestListing):
+    """A listing whose first answer is the board, which gives the id that the pages are asked for by."""
+
+    user: str
+    slug: str
+
+    @property
+    def _path(self) -> str:
+        return f"/{quote(self.user, safe='')}/{quote(self.slug, safe='')}/"
+
+    def first(self) -> Step:
+        """The board itself."""
+        options = {"slug": self.slug, "username": self.user, "field_set_key": "detailed"}
+        return self._step("board", "Board", self._path, options)
+
+    def read(self, step: Step, body: bytes) -> Page:
+        """The board, or a page of pins."""
+        if step.kind != "board":
+            return super().read(step, body)
+        answer = decode(body)
+        board = mapping(mapping(answer, "resource_response"), "data")
+        key = identifier(board.get("id"))
+        if key is None:
+            raise ScrapeError(f"unknown answer: no board in it{_said(answer)}")
+        return Page([], [key], self._listed_in(key, board))
+
+    def _listed_in(self, key: str, board: Mapping[str, Any]) -> Step:
+        raise NotImplementedError
+
+
+class PinterestBoard(_OfBoard):
+    """The pins of a board, or of one section of it.
+
+    A board's feed leaves out what lies in its sections, so they are listed after it, one by one.
+    """
+
+    kind: Literal["pinterest_board"] = "pinterest_board"
+    section: str | None = None
+
+    def first(self) -> Step:
+        """The board, or the section, by its name in the address."""
+        if self.section is None:
+            return super().first()
+        options = {"board_slug": self.slug, "section_slug": self.section, "username": self.user}
+        path = f"{self._path}{quote(self.section, safe='')}/"
+        return self._step("board", "BoardSection", path, options)
+
+    def read(self, step: Step, body: bytes) -> Page:
+        """The board, its sections, or a page of pins."""
+        if step.kind == "sections":
+            return self._sections(step, decode(body))
+        page = super().read(step, body)
+        # A section without pins is no sign that the listing is over, so it counts as something new.
+        ids = [*page.ids, f"section:{_asked(step)['section_id']}"] if step.kind == "section" else page.ids
+        return Page(page.pins, ids, page.next or self._section(step.pending), page.skipped)
+
+    def _listed_in(self, key: str, board: Mapping[str, Any]) -> Step:
+        if self.section is not None:
+            return self._step("section", "BoardSectionPins", self._path, {"section_id": key})
+        if board.get("section_count"):
+            return self._step("sections", "BoardSections", self._path, {"board_id": key})
+        return self._feed(key, ())
+
+    def _sections(self, step: Step, answer: object) -> Page:
+        found = [identifier(row.get("id")) for row in _rows(answer) if isinstance(row, Mapping)]
+        keys = [key for key in found if key]
+        sections = tuple(dict.fromkeys((*step.pending, *keys)))
+        following = _next(step, answer)
+        if following is None or sections == step.pending:
+            return Page([], keys, self._feed(_asked(step)["board_id"], sections))
+        return Page([], keys, following.model_copy(update={"pending": sections}))
+
+    def _feed(self, board: str, sections: Sequence[str]) -> Step:
+        options = {"board_id": board, "field_set_key": "react_grid_pin", "prepend": False}
+        return self._step("feed", "BoardFeed", self._path, options | {"page_size": PAGE_SIZE}, sections)
+
+    def _section(self, pending: Sequence[str]) -> Step | None:
+        if not pending:
+            return None
+        return self._step("section", "BoardSectionPins", self._path, {"section_id": pending[0]}, pending[1:])
+
+
+class PinterestRecommended(_OfBoard):
+    """What the site recommends to whoever keeps a board."""
+
+    kind: Literal["pinterest_recommended"] = "pinterest_recommended"
+
+    def _listed_in(self, key: str, board: Mapping[str, Any]) -> Step:  # noqa: ARG002 - the id will do
+        options = {"id": key, "type": "board", "add_vase": True}
+        return self._step("recommended", "BoardContentRecommendation", self._path, options)
+
+
+class PinterestPin(PinterestListing):
+    """A pin, then what the site shows beside it. Of a pin with an opaque id only the latter can be had."""
+
+    kind: Literal["pinterest_pin"] = "pinterest_pin"
+    pin: str
+
+    def first(self) -> Step:
+        """The pin itself where the site looks it up, else its related pins."""
+        return self.lookup(self.pin) or self.related(self.pin)
+
+    def read(self, step: Step, body: bytes) -> Page:
+        """The pin, followed by its related pins page by page."""
+        page = super().read(step, body)
+        if step.kind != "pin":
+            return page
+        return Page(page.pins, page.ids, self.related(self.pin), page.skipped)
 
 
 def is_end(bookmark: str | None) -> bool:
@@ -103,87 +249,42 @@ def is_end(bookmark: str | None) -> bool:
     return not bookmark or bookmark == "-end-" or bookmark.startswith("Y2JOb25lO")
 
 
-def _bookmark(answer: object, response: Mapping[str, Any]) -> str | None:
-    marks = _mapping(_mapping(answer, "resource"), "options").get("bookmarks")
-    first = marks[0] if isinstance(marks, list) and marks else marks or response.get("bookmark")
-    return first if isinstance(first, str) else None
+def _rows(answer: object) -> list[Any]:
+    data = mapping(answer, "resource_response").get("data")
+    rows = data.get("results") if isinstance(data, Mapping) else data
+    if not isinstance(rows, list):
+        raise ScrapeError(f"unknown answer: no list of pins in it{_said(answer)}")
+    return rows
 
 
-def _not_a_picture(row: Mapping[str, Any]) -> str | None:
-    if row.get("type") not in (None, "pin"):
-        return "other"
-    if row.get("is_promoted"):
-        return "promoted"
-    if row.get("videos"):
-        return "video"
-    if row.get("story_pin_data") or row.get("story_pin_data_id"):
-        return "story"
-    return None
+def _said(answer: object) -> str:
+    response = mapping(answer, "resource_response")
+    said = clean(mapping(response, "error").get("message")) or clean(response.get("message"))
+    return f"; it says {said[:200]!r}" if said else ""
 
 
-def _pin(key: str, row: Mapping[str, Any], site: str) -> Pin:
-    link = web_address(row.get("link"))
-    price, currency = _price(row)
-    return Pin(
-        id=key,
-        pictures=_pictures(row),
-        page_url=f"{site.rstrip('/')}/pin/{quote(key, safe='')}/",
-        title=clean(row.get("title")) or clean(row.get("grid_title")),
-        caption=clean(row.get("description")) or clean(row.get("auto_alt_text")),
-        price=price,
-        currency=currency,
-        creator=_creator(row),
-        attributes=_attributes(row, link),
-        origin_keys=_origin_keys(row, link),
-    )
+def _next(step: Step, answer: object) -> Step | None:
+    """The same resource asked again with the cursor of this answer."""
+    marks = mapping(mapping(answer, "resource"), "options").get("bookmarks")
+    mark = marks[0] if isinstance(marks, list) and marks else marks
+    mark = mark or mapping(answer, "resource_response").get("bookmark")
+    cursor = clean(mark) if isinstance(mark, str) else None
+    if cursor is None or is_end(cursor):
+        return None
+    asked = urlsplit(step.url)
+    resource = asked.path.rsplit("/", 3)[-3].removesuffix("Resource")
+    site = step.url.partition("/resource/")[0]
+    source_url = parse_qs(asked.query)["source_url"][0]
+    url = _address(site, resource, source_url, _asked(step) | {"bookmarks": [cursor]})
+    return step.model_copy(update={"url": url, "cursor": cursor})
 
 
-def _pictures(row: Mapping[str, Any]) -> tuple[str, ...]:
-    images = _mapping(row, "images")
-    found = [web_address(_mapping(images, size).get("url")) for size in _SIZES]
-    return tuple(dict.fromkeys(url for url in found if url))[:_CANDIDATES]
+def _asked(step: Step) -> dict[str, Any]:
+    """The options that a step asks with."""
+    found: dict[str, Any] = json.loads(parse_qs(urlsplit(step.url).query)["data"][0])["options"]
+    return found
 
 
-def _creator(row: Mapping[str, Any]) -> str | None:
-    author = clean(_mapping(row, "attribution").get("author_name"))
-    people = [_mapping(row, "native_creator"), _mapping(row, "pinner")]
-    names = [clean(person.get(key)) for person in people for key in ("full_name", "username")]
-    return author or next((name for name in names if name), None)
-
-
-def _price(row: Mapping[str, Any]) -> tuple[float | None, str | None]:
-    for key in ("rich_summary", "rich_metadata"):
-        products = _mapping(row, key).get("products")
-        for product in products if isinstance(products, list) else []:
-            offer = _mapping(product, "offer_summary")
-            text = clean(offer.get("price"))
-            if text:
-                return parse_price(text, clean(offer.get("currency")))
-    return None, None
-
-
-def _attributes(row: Mapping[str, Any], link: str | None) -> dict[str, str]:
-    # Counters such as saves are left out: they move every day and say nothing about the picture.
-    board = _mapping(row, "board")
-    found = {
-        "board": clean(board.get("name")),
-        "board_id": identifier(board.get("id")),
-        "created_at": clean(row.get("created_at")),
-        "domain": clean(row.get("domain")),
-        "dominant_color": clean(row.get("dominant_color")),
-        "link": link,
-    }
-    return {key: value for key, value in found.items() if value}
-
-
-def _origin_keys(row: Mapping[str, Any], link: str | None) -> tuple[str, ...]:
-    aggregated = identifier(_mapping(row, "aggregated_pin_data").get("id"))
-    signature = identifier(row.get("image_signature"))
-    keys = [f"aggregated:{aggregated}"] if aggregated else []
-    keys += [f"signature:{signature}"] if signature else []
-    return (*keys, *link_key(link))
-
-
-def _mapping(value: object, key: str) -> Mapping[str, Any]:
-    inner = value.get(key) if isinstance(value, Mapping) else None
-    return inner if isinstance(inner, Mapping) else {}
+def _address(site: str, resource: str, source_url: str, options: dict[str, Any]) -> str:
+    data = json.dumps({"options": options, "context": {}}, separators=(",", ":"))
+    return f"{site}/resource/{resource}Resource/get/?{urlencode({'source_url': source_url, 'data': data})}"
