@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pinflow.errors import ScrapeError
-from pinflow.scraping.pages.price import parse_price
-from pinflow.scraping.pages.rows import Columns
+from pinflow.scraping.pages.price import parse_price, to_pay
+from pinflow.scraping.pages.rows import Columns, column_key
 from pinflow.scraping.pin import Pin, clean, identifier, web_address
 
 ROW = {
@@ -22,7 +24,23 @@ ROW = {
     "brand": "Nord",
     "Product Type": "Chairs",
     "item_group_id": "G7",
-    "gtin": "4001",
+    "gtin": "4006381333931",
+}
+EBAY = {
+    "ItemId": "v1|110|0",
+    "Title": "Oak chair",
+    "ImageUrl": "https://shop.example/a1.jpg|https://shop.example/a2.jpg",
+    "AdditionalImageUrls": "https://shop.example/a3.jpg|https://shop.example/a2.jpg",
+    "Category": "Home|Chairs",
+    "CategoryId": "54235",
+    "PriceValue": "249.0",
+    "PriceCurrency": "EUR",
+    "Availability": "TEMPORARILY_UNAVAILABLE",
+    "Brand": "Nord",
+    "MPN": "NC-7",
+    "GTIN": "Does not apply",
+    "EPID": "902",
+    "ItemWebUrl": "https://shop.example/itm/110",
 }
 
 
@@ -71,16 +89,16 @@ def test_an_author_comes_before_the_brand() -> None:
 
 def test_all_other_columns_are_attributes(pin: Pin) -> None:
     assert pin.attributes == {
-        "availability": "in stock",
+        "availability": "in_stock",
         "brand": "Nord",
-        "Product Type": "Chairs",
+        "product_type": "Chairs",
         "item_group_id": "G7",
-        "gtin": "4001",
+        "gtin": "4006381333931",
     }
 
 
 def test_origin_keys_are_product_group_number_and_link(pin: Pin) -> None:
-    assert pin.origin_keys == ("item_group:G7", "gtin:4001", "link:https://shop.example/p/a1")
+    assert pin.origin_keys == ("item_group:G7", "gtin:04006381333931", "link:https://shop.example/p/a1")
 
 
 def test_product_type_is_the_label_by_default() -> None:
@@ -111,6 +129,143 @@ def test_what_cannot_be_understood_is_named() -> None:
     found, invalid = Columns(list(ROW)).pin(ROW | {"price": "on request", "link": "javascript:x"})
     assert found is not None
     assert (found.price, found.page_url, invalid) == (None, None, ["price", "page_url"])
+
+
+def read(row: dict[str, str]) -> tuple[Pin, list[str]]:
+    found, invalid = Columns(list(row), now=datetime(2026, 6, 15, tzinfo=UTC)).pin(row)
+    assert found is not None
+    return found, invalid
+
+
+@pytest.fixture
+def ebay() -> Pin:
+    found, invalid = read(EBAY)
+    assert invalid == []
+    return found
+
+
+def test_ebay_id(ebay: Pin) -> None:
+    assert ebay.id == "v1|110|0"
+
+
+def test_ebay_price_and_currency_in_two_columns(ebay: Pin) -> None:
+    assert (ebay.price, ebay.currency) == (249.0, "EUR")
+
+
+def test_ebay_first_picture_of_several(ebay: Pin) -> None:
+    assert ebay.pictures == ("https://shop.example/a1.jpg",)
+
+
+def test_ebay_further_pictures_each_once(ebay: Pin) -> None:
+    assert ebay.attributes["additional_image_link"] == (
+        "https://shop.example/a2.jpg https://shop.example/a3.jpg"
+    )
+
+
+def test_ebay_page(ebay: Pin) -> None:
+    assert ebay.page_url == "https://shop.example/itm/110"
+
+
+def test_ebay_category_is_the_label() -> None:
+    assert Columns(list(EBAY)).value(EBAY, "label") == "Home|Chairs"
+
+
+def test_ebay_availability_in_our_words(ebay: Pin) -> None:
+    assert ebay.attributes["availability"] == "out_of_stock"
+
+
+def test_ebay_numbers_that_do_not_apply_identify_nothing(ebay: Pin) -> None:
+    assert ebay.origin_keys == ("mpn:nord:nc-7", "epid:902", "link:https://shop.example/itm/110")
+
+
+def test_ebay_brand_under_the_name_that_all_feeds_share(ebay: Pin) -> None:
+    assert (ebay.creator, ebay.attributes["brand"]) == ("Nord", "Nord")
+
+
+def test_a_second_name_fills_in_where_the_first_is_empty() -> None:
+    row = ROW | {"Product Type": "", "google_product_category": "Furniture > Chairs"}
+    assert Columns(list(row)).value(row, "label") == "Furniture > Chairs"
+
+
+def test_a_second_name_never_fills_in_for_an_id() -> None:
+    row = {"id": "", "sku": "7", "title": "Chair"}
+    assert Columns(list(row)).pin(row) == (None, ["id"])
+
+
+def test_a_sale_price_is_what_a_buyer_pays_and_the_other_is_kept() -> None:
+    pin, _ = read(ROW | {"sale_price": "199 EUR"})
+    assert (pin.price, pin.currency, pin.attributes["regular_price"]) == (199.0, "EUR", "249.00 EUR")
+    assert "sale_price" not in pin.attributes
+
+
+def test_a_sale_that_is_over_is_no_price() -> None:
+    over = {"sale_price": "199 EUR", "sale_price_effective_date": "2026-01-01T00:00Z/2026-02-01T00:00Z"}
+    pin, _ = read(ROW | over)
+    assert (pin.price, "regular_price" in pin.attributes) == (249.0, False)
+
+
+@pytest.mark.parametrize(
+    ("sale", "period", "paid"),
+    [
+        ((199.0, "EUR"), None, (199.0, "EUR")),
+        ((199.0, None), None, (199.0, "EUR")),
+        ((249.0, "EUR"), None, (249.0, "EUR")),
+        ((300.0, "EUR"), None, (249.0, "EUR")),
+        ((199.0, "USD"), None, (249.0, "EUR")),
+        ((0.0, "EUR"), None, (249.0, "EUR")),
+        ((None, None), None, (249.0, "EUR")),
+        ((199.0, "EUR"), "2026-06-01T00:00+0100/2026-06-30T23:59+0100", (199.0, "EUR")),
+        ((199.0, "EUR"), "2026-06-01/2026-06-30", (199.0, "EUR")),
+        ((199.0, "EUR"), "2026-07-01T00:00Z/2026-07-30T00:00Z", (249.0, "EUR")),
+        ((199.0, "EUR"), "soon", (249.0, "EUR")),
+    ],
+)
+def test_which_price_is_to_pay(
+    sale: tuple[float | None, str | None], period: str | None, paid: tuple[float, str]
+) -> None:
+    assert to_pay((249.0, "EUR"), sale, period, datetime(2026, 6, 15, tzinfo=UTC)) == paid
+
+
+def test_a_sale_price_alone_is_a_price() -> None:
+    assert to_pay((None, None), (5.0, "EUR"), None, datetime.now(UTC)) == (5.0, "EUR")
+
+
+def test_what_feeds_say_wrong_is_counted_by_field() -> None:
+    wrong = {
+        "sale_price": "cheap",
+        "availability": "maybe",
+        "gtin": "4006381333932",
+        "image_link": "/a.jpg",
+        "additional_image_link": "https://shop.example/b.jpg,/c.jpg",
+    }
+    pin, invalid = read(ROW | wrong)
+    # The first address takes in what follows it, because a comma may be part of an address.
+    assert invalid == ["sale_price", "picture_url", "availability", "gtin"]
+    assert pin.pictures == ("/a.jpg",)
+    assert not [key for key in pin.origin_keys if key.startswith("gtin")]
+    assert "availability" not in pin.attributes
+
+
+@pytest.mark.parametrize(
+    ("column", "key"),
+    [
+        ("g:image_link", "image_link"),
+        ("ImageUrl", "image_url"),
+        ("imageURLs", "image_urls"),
+        ("itemWebUrl", "item_web_url"),
+        ("GTIN", "gtin"),
+        ("Product Type", "product_type"),
+        ("sale-price", "sale_price"),
+    ],
+)
+def test_a_column_by_any_usual_spelling(column: str, key: str) -> None:
+    assert column_key(column) == key
+
+
+@given(st.dictionaries(st.sampled_from([*ROW, *EBAY, "sale_price", "x"]), st.text(max_size=40)))
+def test_any_row_is_a_pin_or_names_what_is_wrong(row: dict[str, str]) -> None:
+    pin, invalid = Columns(list(row)).pin(row)
+    assert pin is not None or invalid == ["id"]
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pinflow.collection import Source
 from pinflow.errors import ScrapeError
+from pinflow.sample.made import make_samples
+from pinflow.sample.shopfront import FEEDS
+from pinflow.sample.site import SampleSite
 from pinflow.scraping.crawler import Crawler
 from pinflow.scraping.scrape import list_labels, scrape
 from pinflow_tests.scraping.server import Site
@@ -93,12 +100,105 @@ def test_bad_rows_are_counted_and_the_rest_goes_on(
     assert [found.stats[name] for name in names] == [1, 1, 2, 1]
 
 
+def test_missing_fields_are_counted_by_pin(
+    site: Site, feed: Source, tmp_path: Path, crawler: Crawler
+) -> None:
+    rows = [f"a,A,1 EUR,{site.base}/a.jpg,,Chairs,in stock,Nord", "b,,,,,Chairs,,", "b,,,,,Chairs,,"]
+    header = HEADER.replace("category", "category,availability,brand")
+    (tmp_path / "feed.csv").write_text(header + "\n".join(rows) + "\n")
+    found = scrape(feed, "Chairs", work=tmp_path / "w", crawler=crawler)
+    names = ("title", "price", "currency", "creator", "availability", "brand", "picture_url", "page_url")
+    assert [found.stats[f"missing_{name}"] for name in names] == [1, 1, 1, 1, 1, 1, 1, 2]
+
+
+def test_an_order_that_stays_and_ids_once(site: Site, feed: Source, tmp_path: Path, crawler: Crawler) -> None:
+    found = [scrape(feed, "Chairs", work=tmp_path / f"{n}", crawler=crawler) for n in range(2)]
+    assert [one.pins.column("id").to_pylist() for one in found] == [["c1", "c2"]] * 2
+
+
+def test_a_row_that_cannot_be_read_is_not_a_pin_that_is_gone(
+    site: Site, feed: Source, tmp_path: Path, crawler: Crawler
+) -> None:
+    first = scrape(feed, "Chairs", work=tmp_path / "1", crawler=crawler)
+    (tmp_path / "feed.csv").write_text(lines(site).replace("19.5 EUR,", "19.5 EUR,,,"))
+    again = first
+    for n in range(2, 5):
+        again = scrape(
+            feed,
+            "Chairs",
+            work=tmp_path / str(n),
+            previous=again.pins,
+            sightings=again.sightings,
+            crawler=crawler,
+        )
+        assert (again.stats["bad_rows"], again.gone) == (1, [])
+    assert "c2" in again.pins.column("id").to_pylist()
+
+
+FORMATS = [f"{name}{packed}" for name in FEEDS for packed in ("", ".gz")]
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SampleSite]:
+    with SampleSite(make_samples(tmp_path_factory.mktemp("shop"), labels=2, per_label=4), port=0) as site:
+        yield site
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_each_format_gives_the_same_pins(
+    shop: SampleSite, tmp_path: Path, crawler: Crawler, name: str
+) -> None:
+    source = Source(kind="feed", path=f"{shop.base_url}/{name}", base_url=shop.base_url)
+    assert list_labels(source, work=tmp_path / "l", crawler=crawler) == shop.samples.shop.labels
+    label = shop.samples.shop.labels[0]
+    found = scrape(source, label, work=tmp_path / "w", crawler=crawler)
+    wanted = [row for row in shop.samples.shop.rows if row.label == label]
+    assert found.complete, found.reason
+    rows = found.pins.to_pylist()
+    attributes = [dict(row["attributes"]) for row in rows]
+    assert [
+        (row["id"], row["title"], row["caption"], row["price"], row["currency"], row["creator"])
+        for row in rows
+    ] == [(row.item, row.title, row.caption, row.price, row.currency, row.extra["brand"]) for row in wanted]
+    assert [row["page_url"] for row in rows] == [f"{shop.base_url}/products/{row.item}" for row in wanted]
+    assert [(a["availability"], a["brand"]) for a in attributes] == [
+        ("in_stock", row.extra["brand"]) for row in wanted
+    ]
+    assert [found.files[row["sha256"]].read_bytes() for row in rows] == [
+        shop.samples.shop.path(row).read_bytes() for row in wanted
+    ]
+
+
+def test_columns_that_come_late_count_too(site: Site, feed: Source, tmp_path: Path, crawler: Crawler) -> None:
+    row = {"id": "x", "category": "Tables"}
+    rows = [row | {"id": str(n)} for n in range(500)] + [row | {"price": "5 EUR", "category": "Chairs"}]
+    (tmp_path / "feed.csv").write_text("\n".join(map(json.dumps, rows)))
+    found = scrape(feed, "Chairs", work=tmp_path / "w", crawler=crawler)
+    assert found.pins.column("price").to_pylist() == [5.0]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.sampled_from([b"", b"id,category\n", b"<rss><item>", b'{"id": 1, "category"']), st.binary(max_size=99)
+)
+def test_whatever_a_feed_holds_its_labels_come_or_an_error_that_says_why(
+    tmp_path_factory: pytest.TempPathFactory, start: bytes, rest: bytes
+) -> None:
+    folder = tmp_path_factory.mktemp("any")
+    (folder / "feed").write_bytes(start + rest)
+    with contextlib.suppress(ScrapeError):
+        list_labels(Source(kind="feed", path=str(folder / "feed")), work=folder / "w")
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
         (b"", "empty"),
-        (b"<rss></rss>", "XML"),
-        (b"[1]", "one object a line"),
+        (b"<rss></rss>", "no products"),
+        (b"<!DOCTYPE html><html></html>", "web page"),
+        (b"[1]", "not one of 1 rows"),
+        (b"id,category\n", "a header and no rows"),
+        (b"id,category\n1,2,3\n", "not one of 1 rows"),
         (b"id,category\n1,caf\xe9\n", "not UTF-8"),
         (b"id,name\n1,x\n", "no column for the label"),
         (b"name,category\nx,y\n", "no column for the id"),

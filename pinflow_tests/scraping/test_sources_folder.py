@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import json
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
@@ -128,6 +131,160 @@ def test_any_fsspec_url_will_do(tmp_path: Path) -> None:
     fs.rm("/pinflow-test", recursive=True)
     assert found.pins.column("id").to_pylist() == ["fruits/fig.jpg"]
     assert (found.complete, len(found.files)) == (True, 1)
+
+
+# -- Hugging Face's imagefolder
+
+
+def write(root: Path, *names: str) -> Source:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(name.encode())
+    return Source(kind="folder", path=str(root))
+
+
+def rows_of(source: Source, query: str, work: Path) -> list[dict[str, Any]]:
+    found = scrape(source, query, work=work)
+    assert found.complete, found.reason
+    return [row | {"attributes": dict(row["attributes"])} for row in found.pins.to_pylist()]
+
+
+@pytest.fixture
+def splits(tmp_path: Path) -> Source:
+    names = ("train/cat/1.jpg", "train/dog/2.jpg", "test/cat/3.jpg", "validation/Dog/4.jpg", "README.md")
+    return write(tmp_path / "hf", *names)
+
+
+def test_labels_stand_below_the_splits(splits: Source, tmp_path: Path) -> None:
+    assert list_labels(splits, work=tmp_path / "w") == ["Dog", "cat"]
+
+
+def test_a_label_comes_from_every_split_which_is_kept(splits: Source, tmp_path: Path) -> None:
+    rows = rows_of(splits, "dog", tmp_path / "w")
+    assert [(row["id"], row["attributes"]["split_given"]) for row in rows] == [
+        ("train/dog/2.jpg", "train"),
+        ("validation/Dog/4.jpg", "validation"),
+    ]
+
+
+def test_a_label_named_train_among_others_is_a_label(tmp_path: Path) -> None:
+    source = write(tmp_path / "toys", "train/1.jpg", "car/2.jpg")
+    assert list_labels(source, work=tmp_path / "w") == ["car", "train"]
+    assert rows_of(source, "train", tmp_path / "w2")[0]["attributes"] == {}
+
+
+def test_labels_named_train_and_test_alone_are_labels(tmp_path: Path) -> None:
+    source = write(tmp_path / "odd", "train/1.jpg", "test/2.jpg")
+    assert list_labels(source, work=tmp_path / "w") == ["test", "train"]
+
+
+METADATA = [
+    {"file_name": "1.jpg", "text": "A cat", "label": "cat", "size": 3},
+    {"file_name": "more/2.jpg", "text": "A dog", "label": "dog", "objects": {"bbox": [[1, 2, 3, 4]]}},
+    {"file_name": "not-there.jpg", "text": "Nothing", "label": "cat"},
+    {"file_name": "../../secret.jpg", "text": "Outside", "label": "cat"},
+]
+
+
+@pytest.mark.parametrize("split", ["", "train/", "test/"])
+@pytest.mark.parametrize("form", ["jsonl", "csv"])
+def test_metadata_beside_the_pictures_gives_labels_and_captions(
+    tmp_path: Path, split: str, form: str
+) -> None:
+    (tmp_path / "secret.jpg").write_bytes(b"secret")
+    source = write(tmp_path / "hf", f"{split}1.jpg", f"{split}more/2.jpg", f"{split}stray.jpg")
+    table = tmp_path / f"hf/{split}metadata.{form}"
+    if form == "jsonl":
+        table.write_text("\n".join(map(json.dumps, METADATA)))
+    else:
+        lines = [f"{row['file_name']},{row['text']},{row['label']}" for row in METADATA]
+        table.write_text("\n".join(["file_name,text,label", *lines]) + "\n")
+    assert list_labels(source, work=tmp_path / "l") == ["cat", "dog"]
+    [cat] = rows_of(source, "cat", tmp_path / "c")
+    [dog] = rows_of(source, "Dog", tmp_path / "d")
+    assert (cat["id"], cat["caption"]) == (f"{split}1.jpg", "A cat")
+    assert (dog["id"], dog["caption"]) == (f"{split}more/2.jpg", "A dog")
+    assert cat["attributes"].get("split_given") == (split.rstrip("/") or None)
+    if form == "jsonl":
+        assert cat["attributes"]["size"] == "3"
+        assert json.loads(dog["attributes"]["objects"]) == {"bbox": [[1, 2, 3, 4]]}
+
+
+def test_metadata_at_the_root_may_name_files_in_splits(tmp_path: Path) -> None:
+    source = write(tmp_path / "hf", "train/1.jpg", "test/2.jpg")
+    lines = ['{"file_name": "train/1.jpg", "label": "cat"}', '{"file_name": "test/2.jpg", "label": "cat"}']
+    (tmp_path / "hf/metadata.jsonl").write_text("\n".join(lines))
+    assert list_labels(source, work=tmp_path / "l") == ["cat"]
+    rows = rows_of(source, "cat", tmp_path / "w")
+    assert [(row["id"], row["attributes"]["split_given"]) for row in rows] == [
+        ("test/2.jpg", "test"),
+        ("train/1.jpg", "train"),
+    ]
+
+
+def test_metadata_without_labels_describes_the_files_of_the_folders(splits: Source, tmp_path: Path) -> None:
+    (tmp_path / "hf/train/metadata.jsonl").write_text('{"file_name": "cat/1.jpg", "text": "One cat"}')
+    (tmp_path / "hf/test/cat/metadata.csv").write_text("file_name,text\n3.jpg,Another\n")
+    rows = rows_of(splits, "cat", tmp_path / "w")
+    assert [(row["id"], row["caption"]) for row in rows] == [
+        ("test/cat/3.jpg", "Another"),
+        ("train/cat/1.jpg", "One cat"),
+    ]
+
+
+def test_label_by_takes_any_column_of_the_metadata(splits: Source, tmp_path: Path) -> None:
+    text = '{"file_name": "cat/1.jpg", "hand": "Ida"}\n{"file_name": "dog/2.jpg", "hand": "Bo"}\n'
+    (tmp_path / "hf/train/metadata.jsonl").write_text(text)
+    source = splits.model_copy(update={"label_by": "hand"})
+    assert list_labels(source, work=tmp_path / "l") == ["Ida", "Bo"]
+    assert [row["id"] for row in rows_of(source, "bo", tmp_path / "w")] == ["train/dog/2.jpg"]
+
+
+def test_label_by_without_a_table_says_what_is_missing(splits: Source, tmp_path: Path) -> None:
+    with pytest.raises(ScrapeError, match=r"metadata\.jsonl"):
+        list_labels(splits.model_copy(update={"label_by": "hand"}), work=tmp_path / "w")
+
+
+def test_a_folder_without_labels_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ScrapeError, match="no labels: make a folder for each"):
+        list_labels(write(tmp_path / "flat", "1.jpg"), work=tmp_path / "w")
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ("metadata.jsonl", "no column `file_name`"),
+        ("captions.csv", "no column `file`"),
+    ],
+)
+def test_a_table_that_names_no_files_says_so(splits: Source, tmp_path: Path, table: str, says: str) -> None:
+    (tmp_path / "hf" / table).write_text('{"image": "x"}' if table.endswith("l") else "image,text\nx,y\n")
+    with pytest.raises(ScrapeError, match=says):
+        list_labels(splits, work=tmp_path / "w")
+
+
+def test_a_bucket_is_a_folder(s3: str, tmp_path: Path) -> None:
+    fs, root = fsspec.core.url_to_fs(s3)
+    for name in ("train/cat/1.jpg", "test/cat/2.jpg", "train/dog/3.jpg"):
+        fs.pipe(f"{root}/{name}", name.encode())
+    fs.pipe(f"{root}/train/metadata.jsonl", b'{"file_name": "cat/1.jpg", "text": "One cat"}')
+    source = Source(kind="folder", path=s3)
+    assert list_labels(source, work=tmp_path / "l") == ["cat", "dog"]
+    first = scrape(source, "cat", work=tmp_path / "1")
+    assert first.complete, first.reason
+    assert first.pins.column("id").to_pylist() == ["test/cat/2.jpg", "train/cat/1.jpg"]
+    assert first.pins.column("caption").to_pylist() == [None, "One cat"]
+    assert {path.read_bytes() for path in first.files.values()} == {b"test/cat/2.jpg", b"train/cat/1.jpg"}
+    again = scrape(source, "cat", work=tmp_path / "2", previous=first.pins)
+    assert (again.pins.equals(first.pins), again.files) == (True, {})
+
+
+def test_a_feed_and_a_missing_folder_in_a_bucket(s3: str, tmp_path: Path) -> None:
+    fs, root = fsspec.core.url_to_fs(s3)
+    fs.pipe(f"{root}/feed.tsv.gz", gzip.compress(b"id\tcategory\n1\tChairs\n"))
+    assert list_labels(Source(kind="feed", path=f"{s3}/feed.tsv.gz"), work=tmp_path / "f") == ["Chairs"]
+    for source in (Source(kind="folder", path=f"{s3}/no"), Source(kind="feed", path=f"{s3}/no.csv")):
+        assert not scrape(source, "x", work=tmp_path / source.kind).complete
 
 
 def test_a_folder_on_the_web_is_refused(tmp_path: Path) -> None:
