@@ -27,7 +27,7 @@ from typing import Any
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from pinflow.errors import PinflowError
-from pinflow.sample import pinterest, shopfront
+from pinflow.sample import openverse, pinterest, pinterest_api, shopfront, wga
 from pinflow.sample.fetch import fetch
 from pinflow.sample.pins import WIDTHS, Pins, scaled
 from pinflow.sample.samples import Samples, read
@@ -49,7 +49,8 @@ Disallow: /oauth/
 
 @dataclass(frozen=True)
 class Hit:
-    """One answered request. `kind` is robots, search, related, pin, picture, feed, page or other."""
+    """One answered request. `kind` is robots, search, related, pin, board, own, openverse, picture, feed,
+    catalogue, page or other."""
 
     kind: str
     path: str
@@ -86,6 +87,7 @@ class SampleSite:
         self._delay_seconds = 0.0
         self._closing = threading.Event()
         self._pins = Pins(samples.market)
+        self._gallery = wga.Gallery(samples.market)
         self._products = {row.item: row for row in samples.shop.rows}
         self._product_pictures = {shopfront.picture_name(row): row for row in samples.shop.rows}
         self._resized = lru_cache(maxsize=2000)(_resize)
@@ -150,9 +152,12 @@ class SampleSite:
         fault = self._fault(path, str((options or {}).get("query")) if kind == "search" else None)
         if fault:
             return kind, Answer(b"Sorry, something is broken here.\n", "text/plain", fault)
-        if kind in ("search", "related", "pin", "other") and parts[0] == "resource":
+        if kind in ("search", "related", "pin", "board", "other") and parts[0] == "resource":
             return kind, self._resource(parts, options, headers)
+        if kind in ("own", "openverse"):
+            return kind, self._api(kind, parts[1:], url, headers)
         handler = {"robots": self._robots, "picture": self._picture, "feed": self._feed, "page": self._page}
+        handler["catalogue"] = self._catalogue
         found = handler[kind](parts) if kind in handler else None
         return kind, found or Answer(shopfront.page("Not found", path), "text/html; charset=utf-8", 404)
 
@@ -160,13 +165,27 @@ class SampleSite:
         match parts:
             case ["robots.txt"]:
                 return "robots"
-            case ["feed.csv"]:
+            case [name] if shopfront.feed_type(name):
                 return "feed"
             case ["resource", name, "get"]:
                 known = {"BaseSearchResource": "search", "PinResource": "pin"}
-                return "related" if name.startswith("Related") else known.get(name, "other")
+                if name.startswith(("Related", "Board")):
+                    return "related" if name.startswith("Related") else "board"
+                return known.get(name, "other")
+            case ["v5", *_]:
+                return "own"
+            case ["v1", "images", _, "thumb"]:
+                return "picture"
+            case ["v1", "images", *_]:
+                return "openverse"
             case ["originals" | "736x" | "474x" | "236x", _, _, _, _]:
                 return "picture"
+            case ["database", "download", "data_txt.zip"]:
+                return "catalogue"
+            case ["art" | "detail" | "preview", *_]:
+                return "picture"
+            case ["html", *_]:
+                return "page"
             case ["products", name]:
                 return "picture" if name in self._product_pictures else "page"
             case [""] | ["pin", _]:
@@ -196,14 +215,34 @@ class SampleSite:
             json.dumps(body, ensure_ascii=False).encode(), "application/json; charset=utf-8", status
         )
 
+    def _api(self, kind: str, parts: list[str], url: SplitResult, headers: Message) -> Answer:
+        query = {key: values[0] for key, values in parse_qs(url.query).items()}
+        if kind == "own":
+            token = headers.get("Authorization")
+            status, body = pinterest_api.answer(self._pins, self.base_url, parts, query, token)
+        else:
+            status, body = openverse.answer(self._pins, self.base_url, parts[1:], query)
+        return Answer(json.dumps(body).encode(), "application/json", status)
+
     def _robots(self, _: list[str]) -> Answer:
         return Answer(ROBOTS, "text/plain; charset=utf-8", tag=_digest(ROBOTS))
 
-    def _feed(self, _: list[str]) -> Answer:
-        body = shopfront.feed(self.samples.shop, self.base_url)
-        return Answer(body, "text/csv; charset=utf-8", tag=_digest(body), changed=FEED_CHANGED)
+    def _feed(self, parts: list[str]) -> Answer:
+        body = shopfront.feed(self.samples.shop, self.base_url, parts[0])
+        kind = shopfront.feed_type(parts[0]) or ""
+        return Answer(body, kind, tag=_digest(body), changed=FEED_CHANGED)
+
+    def _catalogue(self, _: list[str]) -> Answer:
+        body = self._gallery.catalogue(self.base_url)
+        return Answer(body, "application/zip", tag=_digest(body), changed=FEED_CHANGED)
 
     def _picture(self, parts: list[str]) -> Answer | None:
+        if parts[0] in wga.FOLDERS:
+            painting = self._gallery.picture("/".join(parts))
+            return Answer(painting, "image/jpeg", tag=_digest(painting)) if painting else None
+        if parts[0] == "v1":
+            small = openverse.picture(self._pins, parts[2])
+            parts = small.address("474x").strip("/").split("/") if small else parts
         if parts[0] == "products":
             path = self.samples.shop.path(self._product_pictures[parts[1]])
             content = path.read_bytes()
@@ -225,6 +264,8 @@ class SampleSite:
             body = shopfront.pin_page(self._pins.by_id[parts[1]])
         elif parts[0] == "products" and parts[1] in self._products:
             body = shopfront.product_page(self._products[parts[1]])
+        elif work := self._gallery.page("/".join(parts)):
+            body = work
         else:
             return None
         return Answer(body, "text/html; charset=utf-8", headers=headers)

@@ -1,6 +1,7 @@
 """The sample site over real HTTP: as Pinterest, as a shop, and as a site that misbehaves."""
 
 import csv
+import gzip
 import hashlib
 import io
 import json
@@ -10,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from urllib.parse import urlencode, urlsplit
+from xml.etree import ElementTree
 
 import httpx2 as httpx
 import pytest
@@ -300,9 +302,44 @@ def test_the_feed_lists_every_product_with_a_price_and_a_picture(client, samples
         assert product.title in client.get(row["link"]).text
 
 
-def test_an_unchanged_feed_is_not_sent_again(client):
-    tag = client.get("/feed.csv").headers["etag"]
-    assert client.get("/feed.csv", headers={"If-None-Match": tag}).status_code == 304
+FEEDS = ["feed.csv", "feed.tsv", "feed.jsonl", "feed.xml", "feed-ebay.tsv"]
+
+
+@pytest.mark.parametrize("name", [f"{name}{packed}" for name in FEEDS for packed in ("", ".gz")])
+def test_an_unchanged_feed_is_not_sent_again(client, name):
+    reply = client.get(f"/{name}")
+    headers = {"If-None-Match": reply.headers["etag"]}
+    assert client.get(f"/{name}", headers=headers).status_code == 304
+    headers = {"If-Modified-Since": reply.headers["last-modified"]}
+    assert client.get(f"/{name}", headers=headers).status_code == 304
+
+
+@pytest.mark.parametrize("name", FEEDS)
+def test_a_packed_feed_is_the_same_feed(client, name):
+    packed = client.get(f"/{name}.gz")
+    assert packed.headers["content-type"] == "application/gzip"
+    assert gzip.decompress(packed.content) == client.get(f"/{name}").content
+
+
+def test_the_feed_in_xml_is_rss_with_googles_elements(client, samples):
+    google = "{http://base.google.com/ns/1.0}"
+    items = ElementTree.fromstring(client.get("/feed.xml").content).findall("channel/item")
+    assert [item.findtext(f"{google}id") for item in items] == [row.item for row in samples.shop.rows]
+    assert {item.findtext(f"{google}product_type") for item in items} == set(samples.shop.labels)
+    assert [item.findtext("title") for item in items] == [row.title for row in samples.shop.rows]
+
+
+def test_the_feed_in_ebays_columns(client, samples):
+    lines = client.get("/feed-ebay.tsv").text.splitlines()
+    rows = list(csv.DictReader(lines, delimiter="\t", escapechar="\\"))
+    assert [(row["ItemId"], float(row["PriceValue"]), row["PriceCurrency"]) for row in rows] == [
+        (row.item, row.price, "USD") for row in samples.shop.rows
+    ]
+
+
+def test_a_feed_that_the_shop_does_not_have_is_a_404(client):
+    assert client.get("/feed.parquet").status_code == 404
+    assert client.get("/feed.csv.gz.gz").status_code == 404
 
 
 def test_a_pin_has_a_page_and_the_front_page_gives_a_token(client):
