@@ -14,7 +14,7 @@ import typer
 
 from pinflow import __version__
 from pinflow.collection import Collection, load
-from pinflow.errors import CollectionError, LabelError, PinflowError, SearchError
+from pinflow.errors import CollectionError, LabelError, PinflowError, PurgeError, SearchError
 from pinflow.settings import Settings
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def main() -> None:
     """Run the command line; what a person can mend is told in one line."""
     try:
         app()
-    except (CollectionError, LabelError, SearchError) as error:
+    except (CollectionError, LabelError, PurgeError, SearchError) as error:
         print(f"pinflow: {error}", file=sys.stderr)
         raise SystemExit(2) from error
     except PinflowError as error:
@@ -130,6 +130,19 @@ def search(
         _collection(name)
     answer = find(settings, name, image=image, text=text, url=url, label=label, limit=limit)
     print(json.dumps(answer, ensure_ascii=False) if as_json else show(answer))
+
+
+@app.command()
+def purge(
+    name: Name,
+    pins: Annotated[list[str], typer.Argument(metavar="ID...", help="ids, or links to a page or picture")],
+    why: Annotated[str, typer.Option(help="kept with the tombstone")] = "",
+) -> None:
+    """Remove pins for good: from search at once, then from all that is stored; they never come back."""
+    from pinflow.commands.purge import purge as remove
+
+    collection, settings = _collection(name)
+    raise typer.Exit(remove(settings, collection, pins, why))
 
 
 @labels_app.command("add")

@@ -8,6 +8,7 @@ import errno
 import hashlib
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -78,6 +79,17 @@ class Objects:
                 self._fs.pipe_file(target, data)
         self._documents.pop(target, None)
 
+    def adopt_files(self, files: Mapping[Path, tuple[str, ...]]) -> None:
+        """Files of this machine as objects, each whole or not at all. On the same disk a file is linked, not
+        copied, and one sync serves them all: a sync a picture costs more than fetching it."""
+        if not self._local:
+            self.many(lambda one: self.write(one[0].read_bytes(), *one[1]), files.items())
+            return
+        for path, parts in files.items():
+            with self._explained(*parts, writing=True):
+                _link(path, Path(self.path(*parts)))
+        os.sync()
+
     def delete(self, *parts: str) -> None:
         """What is not there stays so: two may find the same damage at once."""
         with suppress(FileNotFoundError), self._explained(*parts):
@@ -92,6 +104,12 @@ class Objects:
         with suppress(FileNotFoundError), self._explained(*parts):
             return age_of(self._fs.info(self.path(*parts)))
         return None
+
+    def written(self, *parts: str) -> float:
+        """When the object was written, by the file system's clock (POSIX seconds); 0 where there is none."""
+        with suppress(FileNotFoundError), self._explained(*parts):
+            return written(self._fs.info(self.path(*parts)))
+        return 0.0
 
     def names(self, *parts: str) -> list[str]:
         """Names directly below a folder, sorted; none where the folder is missing."""
@@ -185,15 +203,38 @@ def base_name(path: str) -> str:
 
 def age_of(info: Mapping[str, Any]) -> float:
     """Seconds since an object was written; a file system that does not tell makes all of them young."""
+    return time.time() - written(info)
+
+
+def written(info: Mapping[str, Any]) -> float:
+    """When an object was written, by the clock of the file system (POSIX seconds); now where it does not
+    tell."""
     born = info.get("mtime") or info.get("LastModified") or info.get("created")
-    seconds = born.timestamp() if isinstance(born, datetime) else float(born or time.time())
-    return time.time() - seconds
+    return born.timestamp() if isinstance(born, datetime) else float(born or time.time())
 
 
 def _s3_code(error: BaseException) -> str | None:
     """S3's own word for what went wrong, which s3fs keeps in the cause."""
     response = getattr(error.__cause__, "response", None)
     return response.get("Error", {}).get("Code") if isinstance(response, Mapping) else None
+
+
+def _link(path: Path, target: Path) -> None:
+    """Make `target` another name of the file, atomically; where it lies on another disk, a copy."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name[:40]}.{os.getpid()}.{secrets.token_hex(4)}")
+    try:
+        try:
+            os.link(path, temporary)
+        except OSError as error:
+            if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP):
+                raise
+            shutil.copyfile(path, temporary)
+        os.utime(temporary)  # its age as an object begins now, whenever the file was written
+        temporary.replace(target)
+    finally:
+        # Also after success: a rename of one name of a file onto another of the same file leaves both.
+        temporary.unlink(missing_ok=True)
 
 
 def _replace(target: Path, data: bytes) -> None:

@@ -18,8 +18,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
+from pinflow import tombstones
 from pinflow.errors import CorruptError, StoreError
 from pinflow.store import File, Store, digest
+from pinflow.tombstones import Tombstones
 
 KEPT = 5  # releases kept for a roll-back, and as many local copies
 ID_LENGTH = 16
@@ -85,6 +89,38 @@ def current(store: Store, collection: str) -> str | None:
     return name
 
 
+def drop_holding(store: Store, collection: str, removed: Tombstones) -> list[str]:
+    """Delete the releases that still hold a removed pin, or whose pins cannot be read; which. The one in
+    use stays: whoever serves it leaves the pin out, and its successor is what this waits for."""
+    used = current(store, collection)
+    dropped = [name for name in holding(store, collection, removed) if name != used]
+    for name in dropped:
+        store.delete(collection, "releases", name, "release.json")
+    return dropped
+
+
+def holding(store: Store, collection: str, removed: Tombstones) -> list[str]:
+    """The releases that hold a removed pin, or whose pins cannot be read."""
+    found = pins(store, collection) if removed.all else {}
+    return [name for name, table in found.items() if table is None or removed.holds(table)]
+
+
+def pins(store: Store, collection: str) -> dict[str, pa.Table | None]:
+    """The pins (`schema.RELEASE_PINS`) of every release that is stored; None where they cannot be read."""
+    documents = store.documents(collection, "releases")
+    return {path.split("/")[0]: _pins(store, collection, data) for path, data in documents.items()}
+
+
+def _pins(store: Store, collection: str, data: bytes) -> pa.Table | None:
+    import pyarrow.parquet as pq
+
+    try:
+        found = store.get(collection, json.loads(data)["files"]["pins.parquet"]["sha256"])
+    except (ValueError, TypeError, KeyError, CorruptError):
+        return None
+    return pq.read_table(pa.BufferReader(found))
+
+
 def _is_current(store: Store, collection: str, name: str) -> bool:
     try:
         return current(store, collection) == name and bool(describe(store, collection, name))
@@ -120,6 +156,24 @@ class LocalReleases:
 
     def current(self, collection: str) -> str | None:
         return current(self.store, collection)
+
+    def removed(self, collection: str) -> Tombstones:
+        """What must not be served, whatever a release still holds."""
+        return tombstones.read(self.store, collection)
+
+    def drop_holding(self, collection: str, removed: Tombstones, keep: str | None) -> None:
+        """Delete local copies that hold a removed pin, but for the one in use."""
+        import pyarrow.parquet as pq
+
+        for folder in (self.cache / collection).glob("*") if removed.all else ():
+            if folder.name == keep or not ID.fullmatch(folder.name):
+                continue
+            try:
+                held = removed.holds(pq.read_table(folder / "pins.parquet"))
+            except (OSError, pa.ArrowException):
+                held = True
+            if held:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def fetch(self, collection: str, name: str) -> Path:
         """A folder with every file of the release, each verified against its digest. A folder appears

@@ -12,17 +12,18 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
+from pathlib import Path
 
 import pyarrow as pa
 
 from pinflow.errors import CorruptError
 from pinflow.manifest import JSON, File, Manifest, digest
-from pinflow.objects import Objects, age_of, base_name
+from pinflow.objects import Objects, age_of, base_name, written
 
 __all__ = ["File", "Manifest", "Store", "digest", "open_store", "table_bytes"]
 
@@ -53,6 +54,16 @@ class Store(Objects):
         if age is None or age > RENEW_AGE_SECONDS:
             self.write(data, *_blob(collection, name))
         return name
+
+    def adopt(self, collection: str, files: Mapping[str, Path]) -> None:
+        """Store files of this machine under their sha256, checked once more. Raises `CorruptError` for one
+        that holds something else."""
+        for sha256, path in files.items():
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+            if found != sha256:
+                raise CorruptError(f"{path} is damaged: it is not {sha256[:12]}, delete it and run again")
+        self.adopt_files({path: _blob(collection, sha256) for sha256, path in files.items()})
 
     def has(self, collection: str, sha256: str) -> bool:
         return self.exists(*_blob(collection, sha256))
@@ -149,20 +160,38 @@ class Store(Objects):
         """Remove blobs older than `age_seconds` that no manifest and no release names, and temporary
         files that a killed process left; how many. Raises `CorruptError`, and removes nothing, where
         what is named cannot be known."""
-        used = self._named(collection)
+        used = self.named(collection)
         blobs = self.path(collection, "blobs") + "/"
         removed = 0
         for path, info in self._find(collection).items():
             name = base_name(path)
             needless = name.startswith(".") or (path.startswith(blobs) and name not in used)
             if needless and age_of(info) > age_seconds:
-                with suppress(FileNotFoundError), self._explained(collection):
-                    self._fs.rm_file(path)
-                    removed += 1
+                self._remove(path)
+                removed += 1
         return removed
 
-    def _named(self, collection: str) -> set[str]:
-        """The digests of every blob that something still names."""
+    def _remove(self, path: str) -> None:
+        with suppress(FileNotFoundError), self._explained(path):
+            self._fs.rm_file(path)
+
+    def erase(self, collection: str, digests: Collection[str], *, until: float) -> int:
+        """Remove at once the blobs that nothing names any more: these, and all that were written `until`
+        then (POSIX seconds, the file system's clock); and what the killed left half-written. How many. A run
+        in flight that was about to name one finds it missing, and its stage is made again. Raises
+        `CorruptError`, and removes nothing, where what is named cannot be known."""
+        used = self.named(collection)
+        needless = [
+            path
+            for path, info in self._find(collection, "blobs").items()
+            if (name := base_name(path)) not in used and (name in digests or written(info) <= until)
+        ]
+        self.many(self._remove, needless)
+        return len(needless)
+
+    def named(self, collection: str) -> set[str]:
+        """The digests of every blob that something still names. Raises `CorruptError` where a document is
+        damaged."""
         used: set[str] = set()
         tables: set[str] = set()
         for top in self.names(collection):

@@ -123,7 +123,7 @@ def test_every_mistake_of_a_file_is_named_at_once(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["Shoes.yaml", "1shoes.yaml", "my-shoes.yaml", "label_lists.yaml", "été.yaml"]
+    "name", ["Shoes.yaml", "1shoes.yaml", "my-shoes.yaml", "label_lists.yaml", "opt_outs.yaml", "été.yaml"]
 )
 def test_a_file_name_that_cannot_name_a_collection_is_refused(tmp_path, name):
     assert "the file's name" in error_of(tmp_path, GOOD, name)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -508,3 +509,37 @@ def test_wrong_credentials_are_a_clear_error(s3: str, s3_server: str):
 
 def test_one_store_a_url_is_shared_in_a_process(tmp_path: Path):
     assert open_store(str(tmp_path)) is open_store(str(tmp_path))
+
+
+def test_adopted_files_are_blobs_and_outlive_their_folder(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "storage"))
+    files = {}
+    for body in (b"one", b"two"):
+        path = tmp_path / "crawl" / hashlib.sha256(body).hexdigest()
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(body)
+        files[path.name] = path
+    store.adopt("c", files)
+    store.adopt("c", files)
+    shutil.rmtree(tmp_path / "crawl")
+    assert [store.get("c", sha256) for sha256 in files] == [b"one", b"two"]
+    assert list((tmp_path / "storage").rglob(".*")) == []
+
+
+def test_a_damaged_file_is_not_adopted(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "storage"))
+    path = tmp_path / "x"
+    path.write_bytes(b"something else")
+    with pytest.raises(CorruptError, match="damaged"):
+        store.adopt("c", {"0" * 64: path})
+
+
+def test_what_is_erased_is_unnamed_and_given_or_old_enough(store: Store):
+    used, given, old = (store.put_file("shop", data) for data in (b"used", b"given", b"old"))
+    store.commit(manifest({"a.bin": used}))
+    until = store.written(*place(old.sha256))
+    assert store.erase("shop", {used.sha256, given.sha256}, until=0) == 1
+    assert store.missing("shop", [used.sha256, given.sha256, old.sha256]) == {given.sha256}
+    assert store.erase("shop", (), until=until) == 1
+    assert store.missing("shop", [used.sha256, old.sha256]) == {old.sha256}
+    assert store.written(*place(old.sha256)) == 0

@@ -40,9 +40,10 @@ def find(
     release = local.current(collection)
     if release is None:
         raise StoreError(f"{collection} has no release yet: pinflow run {collection}")
-    searcher = Searcher.open(
-        local.fetch(collection, release), load_trunk=partial(load_trunk, device=settings.device)
-    )
+    removed = local.removed(collection)
+    load = partial(load_trunk, device=settings.device)
+    searcher = Searcher.open(local.fetch(collection, release), load_trunk=load).without(removed)
+    local.drop_holding(collection, removed, keep=release)
     query = Query(positive=positive, label=label, filter=Filter(price_max=price_max), limit=limit)
     return searcher.search(query).model_dump(mode="json")
 

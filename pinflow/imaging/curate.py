@@ -6,7 +6,6 @@ pictures are one (`duplicates`).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -17,12 +16,12 @@ import pyarrow as pa
 
 from pinflow import schema
 from pinflow.errors import CorruptError, PictureError
-from pinflow.imaging.derivatives import Derived, derive
-from pinflow.imaging.duplicates import near_duplicates
+from pinflow.imaging.derivatives import WORKERS, Derived, derive
+from pinflow.imaging.duplicates import copies_of, near_duplicates
 from pinflow.imaging.shards import Shards, Spill
+from pinflow.imaging.thumbnails import Thumbnails
 from pinflow.progress import Progress, Quiet, track
-
-_WORKERS = min(4, os.cpu_count() or 1)  # each holds one decoded picture; Pillow releases the GIL
+from pinflow.tombstones import REMOVED, Look
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Curation:
     pictures: pa.Table  # schema.PICTURES
     rejects: pa.Table  # schema.REJECTS
     shards: Sequence[pa.Table]  # schema.SHARD, only pictures that `previous` did not hold
-    thumbnails: Sequence[pa.Table]  # schema.THUMBNAILS, the same rows
+    thumbnails: Sequence[pa.Table]  # schema.THUMBNAILS, the same rows; made from the shards when asked for
 
 
 class _Refusal(NamedTuple):
@@ -50,7 +49,6 @@ class _Known:
     signature: dict[int, np.ndarray | None] = field(default_factory=dict)
     refused: dict[int, _Refusal] = field(default_factory=dict)
     jpeg: Spill = field(default_factory=Spill)
-    webp: Spill = field(default_factory=Spill)
 
 
 def curate(
@@ -59,6 +57,7 @@ def curate(
     *,
     previous: pa.Table | None = None,
     tombstones: Collection[str] = (),
+    looks: Sequence[Look] = (),
     progress: Progress | None = None,
 ) -> Curation:
     """Sort the pins (`schema.PINS`, in listing order) into pictures and rejects.
@@ -67,7 +66,7 @@ def curate(
     `CorruptError` of it refuses that picture, any other error stops the work.
     `previous` are the label's last pictures (`schema.PICTURES`): a pin found there with the same id
     and sha256 stays a picture and is not decoded, unless a new picture looks like it.
-    `tombstones` are sha256 that never come back.
+    `tombstones` are sha256 that never come back, `looks` what they looked like: copies of them stay away too.
 
     Of equal or nearly equal pictures the one in `previous` is kept, else the first listed.
     Same input, same bytes. Raises `ValueError` for two pins of one id.
@@ -84,18 +83,21 @@ def curate(
                            "decode pictures", len(fresh)):  # fmt: skip
         _learn(row, made, known)
 
-    _refuse_near(carried, [row for row in fresh if row not in known.refused], ids, shas, read, known)
+    _refuse_copies([*sorted(carried), *fresh], looks, shas, read, known)
+    kept = carried - known.refused.keys()
+    _refuse_near(kept, [row for row in fresh if row not in known.refused], ids, shas, read, known)
     _refuse_exact(leaders, ids, shas, known)
 
     in_order = sorted(range(len(ids)), key=ids.__getitem__)
     pictures = [row for row in in_order if row not in known.refused]
     new = [row for row in pictures if row not in carried]
     columns = pins.select(["id", "sha256"]).take(pa.array(new, pa.int64()))
+    shards = Shards(columns, new, known.jpeg, schema.SHARD)
     return Curation(
         _pictures(pins, pictures, ids, known),
         _rejects(pins, [row for row in in_order if row in known.refused], ids, known),
-        Shards(columns, new, known.jpeg, schema.SHARD),
-        Shards(columns.select(["id"]), new, known.webp, schema.THUMBNAILS),
+        shards,
+        Thumbnails(shards),
     )
 
 
@@ -126,10 +128,10 @@ def _leaders(
     leaders: dict[str, int] = {shas[row] or "": row for row in sorted(carried)}
     errors: list[str | None] = pins["error"].to_pylist()
     for row, sha in enumerate(shas):
-        if sha is None:
+        if sha in tombstones or (sha is None and errors[row] == REMOVED):
+            known.refused[row] = _Refusal("tombstone", REMOVED)
+        elif sha is None:
             known.refused[row] = _Refusal("not_fetched", errors[row] or "the source gave no picture")
-        elif sha in tombstones:
-            known.refused[row] = _Refusal("tombstone", "removed earlier; it does not come back")
         else:
             leaders.setdefault(sha, row)
     return leaders
@@ -146,7 +148,7 @@ def _derive_all(
         except CorruptError as error:
             return PictureError("corrupt", f"stored bytes are damaged: {error}")
 
-    with ThreadPoolExecutor(_WORKERS, thread_name_prefix="decode") as pool:
+    with ThreadPoolExecutor(WORKERS, thread_name_prefix="decode") as pool:
         yield from pool.map(one, rows)
 
 
@@ -157,7 +159,41 @@ def _learn(row: int, made: Derived | PictureError, known: _Known) -> None:
     known.phash[row] = made.phash
     known.size[row] = (made.width, made.height)
     known.signature[row] = made.signature
-    known.jpeg[row], known.webp[row] = made.jpeg, made.webp
+    known.jpeg[row] = made.jpeg
+
+
+def _signatures(
+    shas: list[str | None], read: Callable[[str], bytes], known: _Known
+) -> Callable[[int], np.ndarray | None]:
+    def signature(row: int) -> np.ndarray | None:
+        if row not in known.signature:  # a carried picture that another may repeat
+            (made,) = _derive_all([row], shas, read)
+            known.signature[row] = None if isinstance(made, PictureError) else made.signature
+        return known.signature[row]
+
+    return signature
+
+
+def _refuse_copies(
+    rows: list[int],
+    looks: Sequence[Look],
+    shas: list[str | None],
+    read: Callable[[str], bytes],
+    known: _Known,
+) -> None:
+    """Refuse what looks like a picture that was removed."""
+    rows = [row for row in rows if row not in known.refused]
+    if not rows or not looks:
+        return
+    signature = _signatures(shas, read, known)
+    copies = copies_of(
+        np.fromiter((known.phash[row] for row in rows), np.uint64, len(rows)),
+        lambda place: signature(rows[place]),
+        np.fromiter((look.bits for look in looks), np.uint64, len(looks)),
+        np.stack([np.frombuffer(look.levels, np.uint8) for look in looks]),
+    )
+    for place in np.flatnonzero(copies):
+        known.refused[rows[place]] = _Refusal("tombstone", f"a copy of one {REMOVED}")
 
 
 def _refuse_near(
@@ -169,16 +205,10 @@ def _refuse_near(
     known: _Known,
 ) -> None:
     order = [*sorted(carried), *fresh]
-
-    def signature(place: int) -> np.ndarray | None:
-        row = order[place]
-        if row not in known.signature:  # a carried picture that a new one may repeat
-            (made,) = _derive_all([row], shas, read)
-            known.signature[row] = None if isinstance(made, PictureError) else made.signature
-        return known.signature[row]
-
+    signature = _signatures(shas, read, known)
     hashes = np.fromiter((known.phash[row] for row in order), np.uint64, len(order))
-    for place, original in enumerate(near_duplicates(hashes, signature, known=len(carried)).tolist()):
+    repeats = near_duplicates(hashes, lambda place: signature(order[place]), known=len(carried))
+    for place, original in enumerate(repeats.tolist()):
         if original >= 0:
             row, kept = order[place], order[original]
             bits = (known.phash[row] ^ known.phash[kept]).bit_count()

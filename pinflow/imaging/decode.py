@@ -7,11 +7,15 @@ is one of `schema.REJECT_REASONS`. Nothing else in pinflow opens a picture that 
 from __future__ import annotations
 
 import io
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pinflow.errors import PictureError
+from pinflow.imaging.resize import resized
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -25,6 +29,7 @@ MIN_SIDE = 32  # px, the shorter side: below it there is nothing to recognise
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "BMP", "TIFF", "JPEG2000")
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP")
 
+_SPARE = 1.5  # times the wanted side: below it, a scaled JPEG shows in what Lanczos makes of it
 _ORIENTATION = 0x0112  # EXIF tag
 # ICC colour space -> the mode its transform takes, and the modes it can belong to.
 _SPACES = {"RGB": ("RGB", ("RGB", "L")), "GRAY": ("L", ("L",)), "CMYK": ("CMYK", ("CMYK",))}
@@ -41,27 +46,54 @@ def decode(data: bytes, *, least: int | None = None, min_side: int = MIN_SIDE) -
     Raises `PictureError`: not_a_picture, truncated, corrupt, too_small (a side under `min_side`),
     bomb (over `MAX_PIXELS`; the last two are read from the header, before any pixel).
     """
-    return decode_sized(data, least=least, min_side=min_side)[0]
-
-
-def decode_sized(
-    data: bytes, *, least: int | None = None, min_side: int = MIN_SIDE
-) -> tuple[Image.Image, tuple[int, int]]:
-    """`decode`, and the upright width and height of the original in pixels."""
     image = _open(data, min_side)
-    size = image.size
-    try:
+    with _reasons(data):
         if least:
             image.draft(None, (least, least))
         image.load()
-        orientation = _orientation(image)
-        upright = _upright(_srgb(image), orientation)
+        upright = _upright(_srgb(image), _orientation(image))
+    return _plain(upright, image)
+
+
+def decode_within(data: bytes, side: int) -> tuple[Image.Image, tuple[int, int]]:
+    """`decode`, reduced so that no side is over `side` px (never enlarged), and the original's upright size.
+
+    A JPEG is decoded at the scale that leaves the reduction half as many pixels again as it will make: what
+    comes out differs from a reduction of the whole picture by rounding only, at a third of the work.
+    """
+    image = _open(data, MIN_SIDE)
+    width, height = image.size
+    with _reasons(data):
+        inner = _within(image.size, side)
+        image.draft(None, tuple(math.ceil(_SPARE * pixels) for pixels in inner))
+        image.load()
+        picture, orientation = _srgb(image), _orientation(image)
+    upright = _upright(resized(picture, inner), orientation)
+    return _plain(upright, image), ((height, width) if orientation >= 5 else (width, height))
+
+
+def _within(size: tuple[int, int], side: int) -> tuple[int, int]:
+    scale = min(1.0, side / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def _plain(picture: Image.Image, source: Image.Image) -> Image.Image:
+    """`picture` without metadata; one of its own where nothing was done to the `source` file."""
+    if picture is source:
+        picture = source.copy()
+    picture.info = {}
+    return picture
+
+
+@contextmanager
+def _reasons(data: bytes) -> Iterator[None]:
+    """Whatever a decoder fed hostile bytes raises, as a `PictureError`."""
+    try:
+        yield
     except MemoryError:
         raise
-    except Exception as error:  # a decoder fed hostile bytes may raise anything
+    except Exception as error:
         raise _failure(data, error) from error
-    upright.info = {}
-    return upright, (size[::-1] if orientation >= 5 else size)
 
 
 def _open(data: bytes, min_side: int) -> Any:
@@ -159,7 +191,8 @@ def _srgb(image: Any) -> Any:
     elif image.mode not in ("L", "RGB", "CMYK"):
         image = image.convert("RGB")  # 1, P, YCbCr, LAB, HSV
     image = _through_profile(image, profile) if profile else image
-    image = image.convert("RGB")
+    if image.mode != "RGB":
+        image = image.convert("RGB")
     if alpha is None:
         return image
     white = Image.new("RGB", image.size, "white")

@@ -1,24 +1,25 @@
-"""What is made of one picture in one decode: derivative, thumbnail, perceptual hash, signature."""
+"""What is made of one picture in one decode: derivative, perceptual hash, signature."""
 
 from __future__ import annotations
 
 import io
+import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pinflow.errors import PictureError
-from pinflow.imaging.decode import MIN_SIDE, decode_sized
+from pinflow.imaging.decode import MIN_SIDE, decode_within
+from pinflow.imaging.resize import resized
 
 if TYPE_CHECKING:
     from PIL import Image
 
 DERIVATIVE_SIDE = 256  # px, the longest
-THUMBNAIL_SIDE = 256  # px, the longest
 JPEG_QUALITY = 92  # with 4:4:4 chroma: what a trunk sees differs from the original by rounding only
-WEBP_QUALITY = 80
 SIGNATURE_SIDE = 16  # px
+WORKERS = min(4, os.cpu_count() or 1)  # each holds one decoded picture; Pillow releases the GIL
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,6 @@ class Derived:
     phash: int  # 64 bits, unsigned
     signature: np.ndarray  # (768,) uint8, see `duplicates`
     jpeg: bytes  # longest side <= 256 px, never enlarged
-    webp: bytes  # longest side <= 256 px, never enlarged
 
 
 def derive(data: bytes) -> Derived:
@@ -39,24 +39,17 @@ def derive(data: bytes) -> Derived:
     A strip so narrow that its derivative has a side under `MIN_SIDE` is `too_small` too, so that
     every derivative can itself be decoded.
     """
-    from PIL import Image
-
-    # Twice the derivative's side leaves the low-pass filter below something to average over.
-    picture, (width, height) = decode_sized(data, least=2 * DERIVATIVE_SIDE)
-    picture.thumbnail((DERIVATIVE_SIDE, DERIVATIVE_SIDE), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    picture, (width, height) = decode_within(data, DERIVATIVE_SIDE)
     if min(picture.size) < MIN_SIDE:
         raise PictureError(
             "too_small", f"{width} x {height} px is only {min(picture.size)} px across when reduced"
         )
-    small = picture.copy()
-    small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
     return Derived(
         width,
         height,
         perceptual_hash(picture),
         signature(picture),
-        _encoded(picture, "JPEG", quality=JPEG_QUALITY, subsampling=0),
-        _encoded(small, "WEBP", quality=WEBP_QUALITY),
+        _jpeg(picture),
     )
 
 
@@ -70,13 +63,10 @@ def perceptual_hash(picture: Image.Image) -> int:
 
 def signature(picture: Image.Image) -> np.ndarray:
     """(768,) uint8: the picture squeezed into 16 x 16 RGB."""
-    from PIL import Image
-
-    tiny = picture.resize((SIGNATURE_SIDE, SIGNATURE_SIDE), Image.Resampling.LANCZOS)
-    return np.asarray(tiny).reshape(-1)
+    return np.asarray(resized(picture, (SIGNATURE_SIDE, SIGNATURE_SIDE))).reshape(-1)
 
 
-def _encoded(picture: Image.Image, kind: str, **options: Any) -> bytes:
+def _jpeg(picture: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    picture.save(buffer, kind, **options)
+    picture.save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
     return buffer.getvalue()

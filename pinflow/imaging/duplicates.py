@@ -12,7 +12,7 @@ A crop of 1% already moves most photos by 30 levels: crops are kept on purpose, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -53,6 +53,37 @@ def near_duplicates(
     return repeats
 
 
+def copies_of(
+    hashes: np.ndarray,
+    signature: Callable[[int], np.ndarray | None],
+    others: np.ndarray,
+    looks: np.ndarray,
+) -> np.ndarray:
+    """Which pictures repeat one of those that are not here any more: (n,) bool.
+
+    `hashes` (n,) uint64 and `signature(row)` as in `near_duplicates`; `others` (m,) uint64 and `looks`
+    (m, 768) uint8 are the hashes and signatures of the pictures that are gone.
+    """
+    found = np.zeros(len(hashes), bool)
+    for row, near in proposed(hashes, others):
+        mine = signature(row)
+        found[row] = mine is not None and any(_alike(mine, looks[one]) for one in near)
+    return found
+
+
+def proposed(hashes: np.ndarray, others: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Each row of `hashes` (n,) uint64 that is within `HAMMING` bits of some of `others` (m,), and which."""
+    for start in range(0, len(hashes) if len(others) else 0, _BLOCK):
+        block = hashes[start : start + _BLOCK]
+        close = np.bitwise_count(block[:, None] ^ others[None, :]) <= HAMMING
+        for line in np.flatnonzero(close.any(axis=1)):
+            yield start + int(line), np.flatnonzero(close[line])
+
+
+def _alike(mine: np.ndarray, other: np.ndarray) -> bool:
+    return bool(np.abs(mine.astype(np.int16) - other).max() <= LEVELS)
+
+
 def _confirmed(row: int, candidates: np.ndarray, signature: Callable[[int], np.ndarray | None]) -> int:
     """The first candidate whose signature is close to that of `row`, or -1."""
     mine = signature(row)
@@ -60,6 +91,6 @@ def _confirmed(row: int, candidates: np.ndarray, signature: Callable[[int], np.n
         return -1
     for candidate in candidates:
         other = signature(int(candidate))
-        if other is not None and np.abs(mine.astype(np.int16) - other).max() <= LEVELS:
+        if other is not None and _alike(mine, other):
             return int(candidate)
     return -1

@@ -27,7 +27,7 @@ import dagster as dg
 
 from pinflow.collection import Collection
 from pinflow.pipeline.planning import Snapshot
-from pinflow.pipeline.stages import STAGES
+from pinflow.pipeline.stages import AUTOMATION, STAGES, TRIGGER
 from pinflow.store import open_store
 
 TICK_SECONDS = 30
@@ -158,6 +158,6 @@ def automation_sensor(collection: Collection) -> dg.AutomationConditionSensorDef
             default_status=dg.DefaultSensorStatus.RUNNING,
             minimum_interval_seconds=TICK_SECONDS,
             use_user_code_server=True,
-            run_tags={"pinflow/trigger": "automation"},
+            run_tags={TRIGGER: AUTOMATION},
             description="Requests what is stale: see pinflow/pipeline/automation.py for the table.",
         )

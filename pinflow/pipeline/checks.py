@@ -18,6 +18,7 @@ import pyarrow as pa
 from pinflow import schema
 from pinflow.pipeline.partition import Partition
 from pinflow.pipeline.partitions import label_partitions
+from pinflow.pipeline.planning import LEAVES_OUT_REMOVED
 from pinflow.pipeline.stages import STAGES
 from pinflow.store import Manifest
 
@@ -75,6 +76,7 @@ def _schema(part: Partition, manifest: Manifest) -> Outcome:
 def _tables(part: Partition, manifest: Manifest) -> Iterator[tuple[str, pa.Table, pa.Schema]]:
     fixed = {
         "pins.parquet": schema.PINS,
+        "sightings.parquet": schema.SIGHTINGS,
         "pictures.parquet": schema.PICTURES,
         "rejects.parquet": schema.REJECTS,
         "splits": schema.SPLIT_ROWS,
@@ -195,6 +197,18 @@ def _size(part: Partition, manifest: Manifest) -> Outcome:
     return Outcome(len(found) == 1, f"{index.n} indexed, {expected} embedded and not removed")
 
 
+def _no_tombstone(part: Partition, manifest: Manifest) -> Outcome:
+    """Against what is removed by now, not by when the state was made."""
+    part.look_again()
+    rows = part.table(manifest, LEAVES_OUT_REMOVED[manifest.stage])
+    removed = part.tombstones
+    both = removed.ids.intersection(rows["id"].to_pylist())
+    same = removed.pictures.intersection(rows["sha256"].to_pylist())
+    problems = [f"{len(both)} removed pins are in it, e.g. {min(both)}"] if both else []
+    problems += [f"{len(same)} removed pictures are in it, e.g. {min(same)[:12]}"] if same else []
+    return _verdict(problems, f"none of {len(removed.ids)} removed pins is among {rows.num_rows}")
+
+
 def _recall(part: Partition, manifest: Manifest) -> Outcome:
     """Measured again on what is stored: an index that lies about itself is found out."""
     from pinflow.retrieval.index import recall as measure
@@ -227,6 +241,7 @@ _SCHEMA = Check("schema", "Columns, types and nulls are as declared", _schema)
 _INDEX = (
     Check("one_encoder_digest", "An index holds the vectors of one encoder alone", _one_encoder),
     Check("size_equals_embeddings", "As many vectors as embeddings minus tombstones", _size),
+    Check("no_tombstone_in_index", "It holds no pin and no picture that was removed", _no_tombstone),
     Check("recall_against_exact", f"recall@10 against exact search is at least {RECALL_AT_LEAST}", _recall),
 )
 

@@ -23,6 +23,7 @@ LABELS_LISTED = 50
 DIGEST = re.compile(r"[0-9a-f]{64}")
 DIGEST_SHOWN = 16  # characters
 MAIN_TABLES = {
+    "pins": "pins.parquet",
     "images": "pictures.parquet",
     "encoder": "rows.parquet",
     "atlas": "points.parquet",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from pinflow.errors import CorruptError, StoreError
 from pinflow.pipeline.planning import Snapshot, recipe
 from pinflow.pipeline.stages import STAGES
 from pinflow.store import File, Manifest, Store, digest
+from pinflow.tombstones import Tombstones
 
 
 @dataclass
@@ -27,6 +27,7 @@ class Partition:
     collection: Collection
     stage: str
     label: str | None = None
+    trigger: str | None = None  # why it runs, see `stages`; None where somebody asked for just this
     after_commit: list[Callable[[], object]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     # wall seconds spent in each function of a room
@@ -69,15 +70,14 @@ class Partition:
             )
         return manifest
 
-    def tombstones(self) -> tuple[set[str], set[str]]:
-        """Pin ids and picture digests that were removed for good and must not come back."""
-        ids: set[str] = set()
-        digests: set[str] = set()
-        for data in self.store.documents(self.collection.name, "tombstones").values():
-            content = json.loads(data)
-            ids.update(content.get("ids", ()))
-            digests.update(content.get("pictures", ()))
-        return ids, digests
+    @property
+    def tombstones(self) -> Tombstones:
+        """What was removed for good, as the draft will say that it was left out."""
+        return self.snapshot.tombstones
+
+    def look_again(self) -> None:
+        """Forget what was read of the store, where something may have changed in the meantime."""
+        self.__dict__.pop("snapshot", None)
 
     def read_all(self, stage: str) -> dict[str, Manifest]:
         """The upstream states of all live labels that are there."""

@@ -10,20 +10,37 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pinflow import registry
+from pinflow import registry, tombstones
 from pinflow.collection import Collection
 from pinflow.errors import CorruptError
 from pinflow.pipeline.stages import STAGES
+from pinflow.scraping import optout
+from pinflow.scraping.optout import OptOuts
 from pinflow.store import Manifest, Store, digest
+from pinflow.tombstones import Tombstones
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 RETUNE_SHARE = 0.2  # share of rows new since the served encoder at which it is tuned again
 RETUNE_HOURS = 20.0  # so that it happens nightly at most
 # The first retry of an incomplete scrape is at the next tick, the second after this, then twice as long.
 RETRY_FIRST_SECONDS = 60.0
 RETRY_LONGEST_SECONDS = 24 * 3600.0
-LEAVES_OUT_REMOVED = ("images", "index", "gallery")  # what reads the tombstones
+# What leaves out removed pins by itself, and the table that shows whether it still holds one. What is
+# downstream of these follows.
+LEAVES_OUT_REMOVED = {
+    "pins": "pins.parquet",
+    "images": "pictures.parquet",
+    "encoder": "rows.parquet",
+    "index": "rows.parquet",
+    "gallery": "pins.parquet",
+}
+LOOKED_AT_MOST = 100_000  # verdicts kept in this process, of tables by digest
+ERASING = "erasing"  # the folder of what a purge has still to erase, see `removal`
+REMOVALS = ("tombstones", "opt_outs")  # the inputs that are no stages
 
 
 def recipe(collection: Collection, stage: str, query: str | None = None) -> str:
@@ -63,10 +80,18 @@ class Snapshot:
         return registry.live(self.store, self.collection.name)
 
     @cached_property
-    def tombstones(self) -> str | None:
-        """Digest of all that was removed for good; None before the first."""
-        files = self.store.documents(self.collection.name, "tombstones")
-        return digest({name: data.decode() for name, data in files.items()}) if files else None
+    def tombstones(self) -> Tombstones:
+        """All that was removed for good. Raises `CorruptError` naming a damaged one."""
+        return tombstones.read(self.store, self.collection.name)
+
+    @cached_property
+    def opt_outs(self) -> OptOuts:
+        return optout.read(self.store)
+
+    @cached_property
+    def erasing(self) -> bool:
+        """Whether older releases and blobs of removed pins are still to go."""
+        return bool(self.store.names(self.collection.name, ERASING))
 
     def manifest(self, stage: str, label: str | None = None) -> Manifest | None:
         """The state of one partition; None where it was never made or is damaged."""
@@ -107,27 +132,52 @@ class Snapshot:
                 if manifest is None:
                     return None
                 found[name] = _version(stage, manifest)
-        if stage in LEAVES_OUT_REMOVED and self.tombstones:
-            found["tombstones"] = self.tombstones
+        return found | self.removals(stage)
+
+    def removals(self, stage: str) -> dict[str, str]:
+        """The versions of what takes pins out of a stage, as far as there is any."""
+        found: dict[str, str] = {}
+        if stage in LEAVES_OUT_REMOVED and self.tombstones.digest:
+            found["tombstones"] = self.tombstones.digest
+        if stage == "pins" and self.opt_outs.digest:
+            found["opt_outs"] = self.opt_outs.digest
         return found
 
     def fresh(self, stage: str, label: str | None = None) -> bool:
         """Whether making the stage again would change nothing."""
-        manifest = self.manifest(stage, label)
+        manifest, now = self.manifest(stage, label), self.inputs(stage, label)
         return (
             manifest is not None
+            and now is not None
             and manifest.recipe == recipe(self.collection, stage)
-            and manifest.inputs == self.inputs(stage, label)
+            and _of_stages(manifest.inputs) == _of_stages(now)
+            and not self.removal_due(stage, label)
+            and not (stage == "release" and self.erasing)
+        )
+
+    def removal_due(self, stage: str, label: str | None = None) -> bool:
+        """Whether the state still holds a removed pin. Its table is looked at only where it was made
+        before the last tombstone, so that one of another label costs nothing here."""
+        manifest, now = self.manifest(stage, label), self.removals(stage)
+        if manifest is None or not now or all(manifest.inputs.get(name) == one for name, one in now.items()):
+            return False
+        file = manifest.files.get(LEAVES_OUT_REMOVED[stage])
+        return file is not None and _holds_removed(
+            self.store, self.collection.name, stage, file.sha256, self.tombstones, self.opt_outs
         )
 
     def stale(self, stage: str) -> set[str | None]:
         """The partitions (None for a roll-up) that should be made now with what is upstream now."""
         labels: list[str | None] = [*sorted(self.labels)] if STAGES[stage].per_label else [None]
-        rules: dict[str, Callable[[str | None], bool]] = {"pins": self._scrape_due, "encoder": self._tune_due}
+        rules: dict[str, Callable[[str | None], bool]] = {
+            "pins": lambda label: self.scrape_due(label) or self.removal_due("pins", label),
+            "encoder": lambda _: self.tune_due() or self.removal_due("encoder"),
+        }
         due = rules.get(stage) or (lambda label: not self.fresh(stage, label))
         return {label for label in labels if self.inputs(stage, label) is not None and due(label)}
 
-    def _scrape_due(self, label: str | None) -> bool:
+    def scrape_due(self, label: str | None) -> bool:
+        """Whether the source should be asked: never scraped, by another recipe, or a retry is due."""
         manifest = self.manifest("pins", label)
         if manifest is None or manifest.recipe != recipe(
             self.collection, "pins", self.labels[str(label)].query
@@ -141,7 +191,8 @@ class Snapshot:
         )
         return self._age_seconds(manifest) >= wait
 
-    def _tune_due(self, _: str | None) -> bool:
+    def tune_due(self) -> bool:
+        """Whether the encoder should be tuned: never, by another recipe, or on too few of the rows."""
         manifest = self.manifest("encoder")
         if manifest is None or manifest.recipe != recipe(self.collection, "encoder"):
             return True
@@ -153,6 +204,52 @@ class Snapshot:
 
     def _age_seconds(self, manifest: Manifest) -> float:
         return (self.now - datetime.fromisoformat(manifest.written_at)).total_seconds()
+
+
+_looked: dict[tuple[str, str, str, str | None, str | None], bool] = {}
+
+
+def _of_stages(inputs: dict[str, Any]) -> dict[str, Any]:
+    return {name: version for name, version in inputs.items() if name not in REMOVALS}
+
+
+def _holds_removed(
+    store: Store, collection: str, stage: str, sha256: str, removed: Tombstones, opt_outs: OptOuts
+) -> bool:
+    """Whether the table of that digest holds a removed pin; asked once a process. A table that cannot be
+    read has to be made again anyway."""
+    key = (collection, stage, sha256, removed.digest, opt_outs.digest)
+    if key not in _looked:
+        try:
+            data = store.get(collection, sha256)
+        except CorruptError:
+            return True
+        if len(_looked) >= LOOKED_AT_MOST:
+            _looked.clear()
+        _looked[key] = _look(data, stage, removed, opt_outs)
+    return _looked[key]
+
+
+def _look(data: bytes, stage: str, removed: Tombstones, opt_outs: OptOuts) -> bool:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(pa.BufferReader(data))
+    if stage == "encoder":  # it is tuned again by its own rule; till then it names no erased pin
+        return removed.names(table)
+    if stage == "pins":
+        return removed.holds(table) or bool(opt_outs.refused(table))
+    return removed.holds(table) or (stage == "images" and _resembles(table, removed))
+
+
+def _resembles(pictures: pa.Table, removed: Tombstones) -> bool:
+    """Whether a picture may be a copy of a removed one. The signatures are compared as it is made again."""
+    import numpy as np
+
+    from pinflow.imaging.duplicates import proposed
+
+    hashes = pictures["phash"].to_numpy().astype(np.uint64)
+    return any(True for _ in proposed(hashes, np.array(sorted(removed.phashes), np.uint64)))
 
 
 def _version(reader: str, manifest: Manifest) -> str:

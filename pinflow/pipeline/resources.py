@@ -38,6 +38,11 @@ class House(dg.ConfigurableResource):  # type: ignore[type-arg]
     def store(self) -> Store:
         return open_store(self.storage)
 
+    @property
+    def pinterest_token(self) -> str | None:
+        """Read where it is used: what a resource holds is shown in Dagster's pages."""
+        return Settings().pinterest_token
+
     def trunk(self, name: str) -> Trunk:
         """The trunk, loaded once a process: labels are worked on one after another."""
         return _trunk(name, self.device)

@@ -21,7 +21,7 @@ from pinflow.pipeline.partitions import mirror
 from pinflow.pipeline.planning import Snapshot
 from pinflow.pipeline.resources import House
 from pinflow.pipeline.sensors import register
-from pinflow.pipeline.stages import of_phase
+from pinflow.pipeline.stages import REMOVAL, STALE, TRIGGER, of_phase
 
 # Called before each run with its first stage and its label (None for a roll-up), and with how many runs
 # of the phase are done, and of how many that are known by now.
@@ -69,11 +69,28 @@ def run_collection(
     run.plan("A", len(chosen))
     for slug in chosen:
         # A new label goes through the phase in one run; for a known one nothing may have changed.
-        run.launch("A", slug, ["pins"] if slug in known else [stage.name for stage in of_phase("A")])
-    for phase in ("A", "B", "C", "D"):
-        run.phase(phase)
-    run.ran.wall_seconds = time.perf_counter() - started
-    return run.ran
+        stages = ["pins"] if slug in known else [stage.name for stage in of_phase("A")]
+        run.launch("A", slug, stages, trigger="command line")
+    return run.all_phases(started)
+
+
+def renew_collection(
+    defs: dg.Definitions,
+    collection: Collection,
+    house: House,
+    instance: dg.DagsterInstance,
+    *,
+    tell: Tell | None = None,
+) -> Ran:
+    """Make what is stale, phase by phase, without asking the source for anything: what was removed since
+    the last scrape leaves everything behind it. A collection without labels serves nothing."""
+    started = time.perf_counter()
+    live = registry.live(house.store, collection.name)
+    if not live:
+        releases.withdraw(house.store, collection.name)
+        return Ran()
+    mirror(instance, collection.name, set(live))
+    return _Runner(defs, collection, house, instance, tell).all_phases(started)
 
 
 def _chosen(
@@ -108,6 +125,18 @@ class _Runner:
         """So many runs of a phase are to come."""
         self.planned[phase] += runs
 
+    def all_phases(self, started: float) -> Ran:
+        """Take out what was removed, then make what is stale in each phase in turn."""
+        snapshot = Snapshot(self.house.store, self.collection)
+        due = [slug for slug in sorted(snapshot.labels) if snapshot.removal_due("pins", slug)]
+        self.plan("A", len(due))
+        for slug in due:
+            self.launch("A", slug, ["pins"], trigger=REMOVAL)
+        for phase in ("A", "B", "C", "D"):
+            self.phase(phase)
+        self.ran.wall_seconds = time.perf_counter() - started
+        return self.ran
+
     def phase(self, phase: str) -> None:
         """Make what is stale in a phase, and what that makes stale in turn."""
         stages = of_phase(phase)  # type: ignore[arg-type]
@@ -124,7 +153,7 @@ class _Runner:
                 first = next(i for i, stage in enumerate(stages) if label in due.get(stage.name, ()))
                 self.launch(phase, label, [stage.name for stage in stages[first:]])
 
-    def launch(self, phase: str, label: str | None, stages: list[str]) -> None:
+    def launch(self, phase: str, label: str | None, stages: list[str], trigger: str = STALE) -> None:
         """One Dagster run of those stages for one label, or of roll-ups."""
         if self.tell:
             self.tell(stages[0], label, self.done[phase], self.planned[phase])
@@ -135,7 +164,7 @@ class _Runner:
             asset_selection=[dg.AssetKey([self.collection.name, stage]) for stage in stages],
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            tags={"pinflow/trigger": "command line"},
+            tags={TRIGGER: trigger},
         )
         self.done[phase] += 1
         self._account(result, label, time.perf_counter() - before)

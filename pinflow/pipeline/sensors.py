@@ -131,7 +131,11 @@ def _from_source(store: Store, collection: Collection, house: House) -> list[str
     from pinflow.scraping.scrape import list_labels
 
     try:
-        found = list_labels(collection.source, work=house.crawl_folder(collection.name, ".labels"))
+        found = list_labels(
+            collection.source,
+            work=house.crawl_folder(collection.name, ".labels"),
+            token=house.pinterest_token,
+        )
     except PinflowError as error:
         return [f"{collection.name}: its source does not list its labels now: {error}"]
     registry.add(store, collection.name, found, source="source", revive=False)

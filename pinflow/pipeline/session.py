@@ -38,6 +38,12 @@ class Session:
 
         return run_collection(self.defs, collection, self.house, self.instance, labels=labels, tell=tell)
 
+    def renew(self, collection: Collection, *, tell: Tell | None = None) -> Ran:
+        """Make what is stale, without asking the source for anything."""
+        from pinflow.pipeline.run import renew_collection
+
+        return renew_collection(self.defs, collection, self.house, self.instance, tell=tell)
+
     def __enter__(self) -> Session:
         return self
 

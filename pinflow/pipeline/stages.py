@@ -95,6 +95,7 @@ STAGES: dict[str, Stage] = {
             ("embeddings",),
             "A FAISS index of the label, its recall measured against exact search.",
             ("faiss",),
+            code=2,
         ),
         Stage(
             "projection",
@@ -149,6 +150,12 @@ STAGES: dict[str, Stage] = {
         ),
     )
 }
+
+# Why a run was launched: the tag that says so, and what it says where nobody asked for just this step.
+TRIGGER = "pinflow/trigger"
+AUTOMATION = "automation"  # it is stale
+STALE = "stale"  # the same, found by a command
+REMOVAL = "removal"  # pins were removed: the source is not to be asked
 
 PHASES: tuple[Phase, ...] = ("A", "B", "C", "D")
 

@@ -2,46 +2,62 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pinflow.retrieval.index import Mask
 from pinflow.retrieval.release import Release
 
 MAX_VALUES = 100
 
 
-def describe(release: Release) -> dict[str, Any]:
-    """A JSON-able summary. A label's `cover` is the id of its most typical picture: the medoid."""
+def describe(release: Release, hidden: Mask | None = None) -> dict[str, Any]:
+    """A JSON-able summary, of all but the `hidden` rows. A label's `cover` is the id of its most typical
+    picture: the medoid."""
     info = release.info
-    covers = _covers(release)
+    shown = np.ones(release.pins.num_rows, bool) if hidden is None else ~hidden
+    pins = release.pins.filter(pa.array(shown))
+    covers = _covers(release, shown)
+    counts = (
+        Counter(slug for slugs in pins["labels"].to_pylist() for slug in slugs) if hidden is not None else {}
+    )
     return {
         "name": info["collection"],
         "description": info.get("description", ""),
         "release": info["id"],
         "created_at": info.get("created_at"),
-        "pictures": release.pins.num_rows,
+        "pictures": pins.num_rows,
         "labels": [
-            {"slug": slug, **about, "cover": covers.get(slug)} for slug, about in info["labels"].items()
+            {
+                "slug": slug,
+                **about,
+                **({"pictures": counts[slug]} if counts else {}),
+                "cover": covers.get(slug),
+            }
+            for slug, about in info["labels"].items()
         ],
-        "prices": _prices(release.pins),
-        "licences": _values(release.pins.column("licence")),
-        "attributes": _attribute_names(release.pins),
+        "prices": _prices(pins),
+        "licences": _values(pins.column("licence")),
+        "attributes": _attribute_names(pins),
         "encoder": info["encoder"],
         "figures": info.get("figures", {}),
     }
 
 
-def _covers(release: Release) -> dict[str, str]:
+def _covers(release: Release, shown: Mask) -> dict[str, str]:
     lists = release.pins.column("labels").combine_chunks()
     encoded = pc.dictionary_encode(lists.flatten())
     parents = pc.list_parent_indices(lists).to_numpy()
     codes = encoded.indices.to_numpy()
     covers = {}
     for code, slug in enumerate(encoded.dictionary.to_pylist()):
-        rows = parents[codes == code]
+        rows = parents[(codes == code) & shown[parents]]
+        if not len(rows):
+            continue
         vectors = release.shared.vectors[rows]
         covers[slug] = release.shared.ids[rows[np.argmax(vectors @ vectors.mean(axis=0))]]
     return covers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -12,14 +12,14 @@ from pinflow import schema
 
 
 def assemble(
-    pictures: Mapping[str, pa.Table], embeddings: Mapping[str, pa.Table], *, without: Collection[str] = ()
+    pictures: Mapping[str, pa.Table], embeddings: Mapping[str, pa.Table]
 ) -> tuple[pa.Table, npt.NDArray[np.float32]]:
     """Labels' `schema.PICTURES` and `schema.embeddings` -> `schema.RELEASE_PINS`, sorted by id, and the
     shared vectors (n, d) float32, row i for pin i.
 
     A pin under several labels stands once, as the first label (by slug) describes it. A picture
-    without an embedding, and the ids in `without`, are left out. Raises `ValueError` where labels
-    bring vectors of different width or encoders.
+    without an embedding is left out. Raises `ValueError` where labels bring vectors of different width
+    or encoders.
     """
     described: dict[str, tuple[str, int]] = {}
     labels: dict[str, list[str]] = {}
@@ -31,7 +31,7 @@ def assemble(
         for row, one in enumerate(embeddings[slug]["id"].to_pylist()):
             vectors.setdefault(one, (slug, row))
         for row, one in enumerate(pictures[slug]["id"].to_pylist()):
-            if one in vectors and one not in without:
+            if one in vectors:
                 described.setdefault(one, (slug, row))
                 labels.setdefault(one, []).append(slug)
     ids = sorted(described)

@@ -137,6 +137,7 @@ class Pin(BaseModel):
     currency: str | None
     licence: str | None
     creator: str | None
+    fetched_at: str | None = Field(description="when the picture was fetched, ISO 8601")
     width: int = Field(description="pixels of the original")
     height: int = Field(description="pixels of the original")
 
@@ -168,7 +169,6 @@ class PinDetail(Pin):
     caption: str | None
     related: list[str] = Field(description="ids of the pins that the site recommends beside it")
     sha256: str
-    fetched_at: str | None
     release: str
 
 

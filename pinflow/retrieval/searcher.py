@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
+from pinflow import tombstones
 from pinflow.errors import SearchError
 from pinflow.retrieval import fusion
 from pinflow.retrieval.captions import Captions
@@ -22,6 +25,7 @@ from pinflow.retrieval.filters import Filters
 from pinflow.retrieval.index import Floats, Mask, Rows
 from pinflow.retrieval.query import Answer, Example, PinDetail, Query, Result, read_cursor, write_cursor
 from pinflow.retrieval.release import Release, Space
+from pinflow.tombstones import Tombstones
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +37,8 @@ class Searcher:
     _captions: Captions = field(repr=False)
     _encoder: PictureEncoder = field(repr=False)
     _about: dict[str, Any] = field(repr=False)
+    _removed: Tombstones = field(default=tombstones.NONE, repr=False)
+    _hidden: Mask | None = field(default=None, repr=False)  # rows of removed pins
 
     @classmethod
     def open(
@@ -53,6 +59,17 @@ class Searcher:
             PictureEncoder(str(made.get("trunk")), made.get("trunk_digest"), trunk, load_trunk),
             describe(release),
         )
+
+    def without(self, removed: Tombstones) -> Searcher:
+        """The same release, as if the removed pins were not in it: a purge need not wait for the next."""
+        hidden = self._rows_of("id", removed.ids) | self._rows_of("sha256", removed.pictures)
+        about = describe(self.release, hidden if hidden.any() else None)
+        return replace(self, _about=about, _removed=removed, _hidden=hidden if hidden.any() else None)
+
+    @property
+    def removed(self) -> Tombstones:
+        """What it leaves out."""
+        return self._removed
 
     @property
     def collection(self) -> str:
@@ -101,14 +118,12 @@ class Searcher:
         """Everything about one pin. Raises `SearchError` for an unknown id."""
         row = self._row(id, "id")
         about = self.release.pins.slice(row, 1).to_pylist()[0]
-        fetched = about["fetched_at"]
         return PinDetail(
             **self._pin(about, None),
             labels=about["labels"],
             caption=about["caption"],
-            related=about["related"],
+            related=[one for one in about["related"] if one not in self._removed.ids],
             sha256=about["sha256"],
-            fetched_at=None if fetched is None else fetched.isoformat(),
             release=self.release.id,
         )
 
@@ -119,10 +134,15 @@ class Searcher:
         return webp, _digest(webp)
 
     def _row(self, id: str, where: str) -> int:
-        try:
-            return self.release.shared.row_of[id]
-        except KeyError:
-            raise SearchError(f"{where}: no pin {id[:80]!r} in collection {self.collection}", where) from None
+        row = self.release.shared.row_of.get(id)
+        if row is None or (self._hidden is not None and self._hidden[row]):
+            raise SearchError(f"{where}: no pin {id[:80]!r} in collection {self.collection}", where)
+        return row
+
+    def _rows_of(self, column: str, values: Collection[str]) -> Mask:
+        wanted = pa.array(sorted(values), pa.string())
+        found: Mask = pc.is_in(self.release.pins.column(column), value_set=wanted).to_numpy()
+        return found
 
     def _space(self, query: Query) -> Space:
         if query.space == "shared":
@@ -137,6 +157,8 @@ class Searcher:
     def _allowed(self, query: Query, space: Space) -> Mask:
         mask = self._filters.mask(query.label, query.filter)
         allowed = np.ones(len(space.ids), dtype=bool) if mask is None else mask[space.rows]
+        if self._hidden is not None:
+            allowed &= ~self._hidden[space.rows]
         named = [example.id for example in (*query.positive, *query.negative) if example.id in space.row_of]
         allowed[[space.row_of[id] for id in named if id is not None]] = False
         return allowed
@@ -217,6 +239,7 @@ class Searcher:
             "currency": about["currency"],
             "licence": about["licence"],
             "creator": about["creator"],
+            "fetched_at": about["fetched_at"] and about["fetched_at"].isoformat(),
             "width": about["width"],
             "height": about["height"],
         }

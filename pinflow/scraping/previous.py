@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from pinflow import schema
 from pinflow.scraping.spool import Before
+from pinflow.tombstones import REMOVED
 
 Row = dict[str, Any]
 
@@ -63,7 +64,9 @@ class Previous:
         if self.table is None:
             return
         urls = self.table["picture_url"].to_pylist()
-        held = pc.is_valid(self.table["sha256"]).to_pylist()
+        held = pc.or_kleene(
+            pc.is_valid(self.table["sha256"]), pc.equal(self.table["error"], REMOVED).fill_null(False)
+        ).to_pylist()
         related = pc.greater(pc.list_value_length(self.table["related"]), 0).to_pylist()
         for one in order:
             row = self.row_of[one]

@@ -17,6 +17,7 @@ from pinflow.scraping.pin import Pin
 from pinflow.scraping.previous import Previous, Row
 from pinflow.scraping.sightings import Sightings
 from pinflow.scraping.spool import Picture, Spool, path_in
+from pinflow.tombstones import REMOVED
 
 T = TypeVar("T")
 
@@ -186,8 +187,9 @@ def _picture(pin: Pin, old: Row | None, previous: Previous, spool: Spool) -> tup
         if old and (old["sha256"], old["picture_url"]) == (picture.sha256, url):
             return _columns(old), "reused"
         return _fetched(url, picture), "new"
-    # The address kept may be the second choice of the listing, where the first was refused.
-    if old and old["sha256"] and old["picture_url"] in pin.pictures:
+    # The address kept may be the second choice of the listing, where the first was refused. Bytes that
+    # were removed under another pin are not asked for again.
+    if old and (old["sha256"] or old["error"] == REMOVED) and old["picture_url"] in pin.pictures:
         return _columns(old), "reused"
     known = next((previous.by_url[url] for url in pin.pictures if url in previous.by_url), None)
     if known:

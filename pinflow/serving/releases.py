@@ -1,7 +1,8 @@
 """Follows each collection's current release, without a restart and without dropping a request.
 
 A release is fetched and opened in full, which verifies it, before one reference is swapped; a request
-keeps the `Searcher` it took. Whatever goes wrong with a new release, the old one stays.
+keeps the `Searcher` it took. Whatever goes wrong with a new release, the old one stays. A pin that is
+removed disappears with the next poll, long before a release without it is there.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from pinflow.errors import PinflowError
 from pinflow.retrieval.encoding import LoadTrunk, Trunk, load_trunk
 from pinflow.retrieval.searcher import Searcher
+from pinflow.tombstones import Tombstones
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +36,12 @@ class Source(Protocol):
 
     def fetch(self, collection: str, release_id: str, /) -> Path:
         """A local folder that holds the whole release, verified."""
+
+    def removed(self, collection: str, /) -> Tombstones:
+        """What must not be served any more, whatever a release still holds."""
+
+    def drop_holding(self, collection: str, removed: Tombstones, keep: str | None) -> None:
+        """Delete local folders, but for that of the release to keep, that hold a removed pin."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +124,23 @@ class Releases:
             self._problem = None
             # One assignment a collection: a reader sees the state before or after, never between.
             self._states = {name: self._states.get(name, State()) for name in names}
-            for name in names:
-                self._states = {**self._states, name: self._refresh(name, self._states[name])}
+            # Of all collections first: fetching a new release of one may take minutes.
+            for step in (self._hide, self._refresh):
+                for name in names:
+                    self._states = {**self._states, name: step(name, self._states[name])}
+
+    def _hide(self, name: str, state: State) -> State:
+        """Leave out what was removed since the last poll."""
+        if state.searcher is None:
+            return state
+        try:
+            removed = self._source.removed(name)
+            if removed.digest == state.searcher.removed.digest:
+                return state
+            self._source.drop_holding(name, removed, state.searcher.release.id)
+            return replace(state, searcher=state.searcher.without(removed))
+        except Exception as error:  # noqa: BLE001 - as above; what was hidden stays hidden
+            return replace(state, problem=_told(f"{name}: removed pins", error))
 
     def _refresh(self, name: str, state: State) -> State:
         wanted: str | None = None
@@ -125,12 +148,13 @@ class Releases:
             wanted = self._source.current(name)
             if wanted is None:
                 return State(state.searcher, "no release is published")
+            removed = self._source.removed(name)
             if state.searcher is not None and state.searcher.release.id == wanted:
                 return State(state.searcher)
             if wanted == state.refused and time.monotonic() < state.retry_at:
                 return state
             folder = self._source.fetch(name, wanted)
-            searcher = Searcher.open(folder, load_trunk=self._shared_trunk)
+            searcher = Searcher.open(folder, load_trunk=self._shared_trunk).without(removed)
             if (searcher.release.id, searcher.collection) != (wanted, name):
                 raise PinflowError(f"{folder} holds release {searcher.release.id} of {searcher.collection}")
         except Exception as error:  # noqa: BLE001 - as above; the old release goes on being served
@@ -139,6 +163,7 @@ class Releases:
             return State(
                 state.searcher, _told(f"{name}: release {wanted}", error), wanted, failures, retry_at
             )
+        self._source.drop_holding(name, removed, wanted)
         log.info("%s: serving release %s", name, wanted)
         return State(searcher)
 

@@ -11,7 +11,9 @@ from PIL import Image
 from pinflow import schema
 from pinflow.errors import CorruptError, StoreError
 from pinflow.imaging.curate import Curation, curate
+from pinflow.imaging.derivatives import derive
 from pinflow.imaging.shards import SHARD_ROWS
+from pinflow.tombstones import REMOVED, Look
 from pinflow_tests.imaging.pictures import Listing, encoded, scene
 
 
@@ -208,3 +210,37 @@ def test_shards_are_bounded_and_complete(monkeypatch: pytest.MonkeyPatch) -> Non
     assert SHARD_ROWS >= 5
     (whole,) = curate(listing.table(), listing.read).shards
     assert pa.concat_tables(list(curation.shards)).equals(whole)
+
+
+def look_of(data: bytes) -> Look:
+    made = derive(data)
+    return Look.of(made.phash, made.signature.tobytes())
+
+
+def test_a_copy_of_a_removed_picture_is_refused_and_what_only_looks_alike_is_kept() -> None:
+    removed = scene(1)
+    listing = Listing().add("copy", encoded(removed, "JPEG", quality=60))
+    listing.add("twin", listing.blobs[listing.rows[0]["sha256"]]).add("other", encoded(scene(2)))
+    grey = encoded(removed.convert("L").convert("RGB"))  # the same hash, other colours
+    after = curate(listing.add("grey", grey).table(), listing.read, looks=[look_of(encoded(removed))])
+
+    assert {key: fate[0] for key, fate in fates(after).items()} == {"copy": "tombstone", "twin": "tombstone"}
+    assert after.pictures["id"].to_pylist() == ["grey", "other"]
+
+
+def test_a_picture_that_was_kept_goes_when_one_that_it_copies_is_removed() -> None:
+    listing = Listing().add("a", encoded(scene(1), "JPEG", quality=90)).add("b", encoded(scene(2)))
+    before = curate(listing.table(), listing.read)
+    looks = [look_of(encoded(scene(1)))]
+    after = curate(listing.table(), listing.read, previous=before.pictures, looks=looks)
+    assert after.pictures["id"].to_pylist() == ["b"]
+    assert fates(after)["a"][0] == "tombstone"
+    assert not after.shards
+
+
+def test_a_pin_without_its_removed_picture_says_so() -> None:
+    listing = Listing().add("a", None, error=REMOVED).add("b", None, error="404")
+    assert {key: fate[0] for key, fate in fates(curate(listing.table(), listing.read)).items()} == {
+        "a": "tombstone",
+        "b": "not_fetched",
+    }

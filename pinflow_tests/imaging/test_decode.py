@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import sys
 import zlib
 
 import numpy as np
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from pinflow.errors import PictureError
-from pinflow.imaging.decode import MIN_SIDE, decode, decode_sized
+from pinflow.imaging.decode import MIN_SIDE, decode, decode_within
+from pinflow.imaging.resize import resized
 from pinflow.schema import REJECT_REASONS
 from pinflow_tests.imaging.pictures import encoded, quarters, scene
 
@@ -27,6 +29,21 @@ def reason(data: bytes) -> str:
 
 def close(picture: Image.Image, x: int, y: int, colour: tuple[int, int, int], by: int = 6) -> bool:
     return bool(np.abs(np.subtract(picture.getpixel((x, y)), colour)).max() <= by)
+
+
+LOSSLESS: dict[str, dict[str, object]] = {"JPEG": {"quality": 98, "subsampling": 0}, "PNG": {}}
+
+
+def detailed(width: int, height: int) -> Image.Image:
+    """A scene with edges and fine texture on it, as photographs have."""
+    y, x = np.mgrid[:height, :width]
+    texture = 40 * ((x // 9 + y // 7) % 2) + 20 * np.sin(x / 2.5) * np.sin(y / 3.5)
+    return Image.fromarray((0.7 * np.asarray(scene(5, width, height)) + texture[..., None]).astype(np.uint8))
+
+
+def psnr(one: np.ndarray, other: np.ndarray) -> float:
+    """Likeness in decibels."""
+    return float(10 * np.log10(255**2 / max(1e-9, np.mean((one.astype(np.float64) - other) ** 2))))
 
 
 def png_claiming(width: int, height: int) -> bytes:
@@ -55,9 +72,11 @@ def test_exif_orientation_is_undone(orientation: int) -> None:
         stored = stored.transpose(Image.Transpose(turn[orientation]))
     exif = Image.Exif()
     exif[0x0112] = orientation
-    picture, size = decode_sized(encoded(stored, "PNG", exif=exif))
-    assert np.array_equal(np.asarray(picture), np.asarray(quarters()))
-    assert size == (64, 96)
+    data = encoded(stored, "PNG", exif=exif)
+    assert np.array_equal(np.asarray(decode(data)), np.asarray(quarters()))
+    picture, size = decode_within(data, 48)
+    assert (picture.size, size) == ((32, 48), (64, 96))
+    assert np.abs(np.subtract(picture, quarters(32, 48), dtype=np.int16)).mean() < 6
 
 
 def test_a_broken_exif_block_does_not_condemn_the_picture() -> None:
@@ -144,9 +163,33 @@ def test_an_unreadable_icc_profile_counts_as_srgb() -> None:
 
 def test_a_large_jpeg_can_be_decoded_small() -> None:
     data = encoded(scene(1, 1600, 1200), "JPEG")
-    picture, size = decode_sized(data, least=256)
-    assert size == (1600, 1200)
-    assert picture.size == (400, 300)
+    assert decode(data, least=256).size == (400, 300)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+@pytest.mark.parametrize(
+    ("size", "within"),
+    [
+        ((736, 1104), (171, 256)),
+        ((1104, 736), (256, 171)),
+        ((5000, 320), (256, 16)),
+        ((257, 257), (256, 256)),
+        ((256, 100), (256, 100)),
+        ((40, 50), (40, 50)),
+    ],
+)
+def test_reduced_while_decoded(kind: str, size: tuple[int, int], within: tuple[int, int]) -> None:
+    picture, original = decode_within(encoded(detailed(*size), kind, **LOSSLESS[kind]), 256)
+    assert (picture.mode, picture.size, original, picture.info) == ("RGB", within, size, {})
+    whole = np.asarray(detailed(*size).resize(within, Image.Resampling.LANCZOS), np.float64)
+    assert psnr(np.asarray(picture), whole) > 40
+
+
+def test_reducing_does_the_same_with_and_without_the_fast_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    fast = np.asarray(resized(detailed(736, 1104), (171, 256)))
+    monkeypatch.setitem(sys.modules, "cykooz_resizer", None)
+    plain = np.asarray(resized(detailed(736, 1104), (171, 256)))
+    assert psnr(fast, plain) > 45
 
 
 class TestRefusals:
@@ -177,11 +220,14 @@ WHOLE = {kind: encoded(scene(3, 64, 48), kind) for kind in ("JPEG", "PNG", "WEBP
 
 
 def picture_or_reason(data: bytes) -> None:
-    try:
-        outcome = decode(data).mode
-    except PictureError as error:
-        outcome = error.reason
-    assert outcome in ("RGB", *REJECT_REASONS)
+    outcomes = []
+    for opened in (decode, lambda given: decode_within(given, 20)[0]):
+        try:
+            outcomes.append(opened(data).mode)
+        except PictureError as error:
+            outcomes.append(error.reason)
+    assert outcomes[0] in ("RGB", *REJECT_REASONS)
+    assert outcomes[0] == outcomes[1]
 
 
 @given(st.binary(max_size=300))

@@ -20,7 +20,7 @@ from pinflow.pipeline.partitions import mirror
 from pinflow.pipeline.planning import Snapshot, recipe
 from pinflow.pipeline.resources import House
 from pinflow.pipeline.run import Ran, run_collection
-from pinflow.pipeline.stages import STAGES
+from pinflow.pipeline.stages import STAGES, TRIGGER
 from pinflow.settings import Settings
 from pinflow.store import Manifest, Store, digest, open_store
 
@@ -71,8 +71,10 @@ class Tiny:
         """The whole collection, as `pinflow run` does it."""
         return run_collection(self.defs, self.collection, self.house, self.instance, **options)
 
-    def materialize(self, stages: Iterable[str], label: str | None = None) -> dg.ExecuteInProcessResult:
-        """One Dagster run of those stages, all of one phase."""
+    def materialize(
+        self, stages: Iterable[str], label: str | None = None, trigger: str | None = None
+    ) -> dg.ExecuteInProcessResult:
+        """One Dagster run of those stages, all of one phase, by hand unless a trigger is named."""
         keys = [dg.AssetKey(["tiny", stage]) for stage in stages]
         phase = STAGES[keys[0].path[-1]].phase
         mirror(self.instance, "tiny", set(registry.live(self.store, "tiny")))
@@ -81,6 +83,7 @@ class Tiny:
             partition_key=label,
             asset_selection=keys,
             raise_on_error=False,
+            tags={TRIGGER: trigger} if trigger else None,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
 

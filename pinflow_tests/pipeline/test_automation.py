@@ -12,8 +12,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from pinflow.pipeline import assets
-from pinflow.pipeline.stages import PHASES, STAGES, downstream, of_phase
+from pinflow.pipeline import assets, removal
+from pinflow.pipeline.stages import AUTOMATION, PHASES, STAGES, downstream, of_phase
+from pinflow.tombstones import Tombstone
 from pinflow_tests.pipeline.houses import SLUGS, Tiny, add_labels, change_pictures, pretend, states
 
 ALL = set(SLUGS)
@@ -44,14 +45,15 @@ class Automation:
         }
         return {stage: labels for stage, labels in asked.items() if labels}
 
-    def carry_out(self, asked: Mapping[str, set[str | None]]) -> list[str]:
+    def carry_out(self, asked: Mapping[str, set[str | None]], trigger: str | None = AUTOMATION) -> list[str]:
         """Run what was asked for, in the order of the flow and as the daemon groups it; what failed."""
         failed = []
         for phase in PHASES:
             stages = [stage.name for stage in of_phase(phase) if stage.name in asked]
             labels = sorted({label for stage in stages for label in asked[stage]}, key=str)
             for label in labels:
-                result = self.house.materialize([s for s in stages if label in asked[s]], label)
+                wanted = [stage for stage in stages if label in asked[stage]]
+                result = self.house.materialize(wanted, label, trigger)
                 failed += [f"{event.step_key}[{label}]" for event in result.filter_events(is_failure)]
         return failed
 
@@ -99,6 +101,21 @@ def test_a_label_just_added_is_left_to_the_sensor_for_two_minutes(empty_house):
 def test_nothing_is_asked_for_once_everything_is_made(automation):
     assert automation.tick() == {}
     assert automation.tick() == {}
+
+
+def test_a_tombstone_is_carried_out_to_the_release_without_asking_the_source(automation):
+    house = automation.house
+    pins = house.store.table(house.store.manifest("tiny", "pins", "plain-red"), "pins.parquet")
+    removal.bury(house.store, "tiny", [Tombstone(id=pins["id"][0].as_py(), reason="purged")])
+    house.pictures.rename(house.root / "away")
+    before = house.current()
+    asked = automation.settle()
+    assert asked["pins"] == {"plain-red"}
+    assert {label for labels in asked.values() for label in labels} == {"plain-red", None}
+    assert house.release()["labels"]["plain-red"]["pictures"] == 3
+    assert [path.split("/")[0] for path in house.store.documents("tiny", "releases")] == [house.current()]
+    assert house.current() != before
+    assert house.store.names("tiny", "erasing") == []
 
 
 def test_changed_pictures_ask_for_that_label_and_the_roll_ups_but_not_the_encoder(automation):
@@ -185,7 +202,7 @@ def crashed(automation: Automation, monkeypatch: pytest.MonkeyPatch) -> tuple[Au
     automation.tick()
     bug = Bug(monkeypatch, "images", "plain-red")
     change_pictures(automation.house)
-    assert automation.carry_out({stage.name: {"plain-red"} for stage in of_phase("A")}) != []
+    assert automation.carry_out({stage.name: {"plain-red"} for stage in of_phase("A")}, trigger=None) != []
     return automation, bug
 
 
@@ -284,7 +301,7 @@ def test_an_incomplete_label_is_retried_at_the_next_tick_and_then_backs_off(auto
     dated = replace(manifest, stats={**manifest.stats, "attempts": 1})
     house.store.commit(dated)
     assert automation.tick()["pins"] == {"plain-red"}
-    automation.carry_out({"pins": {"plain-red"}})
+    automation.carry_out({"pins": {"plain-red"}}, trigger=None)
     assert house.store.manifest("tiny", "pins", "plain-red").status == "complete"
     assert automation.tick().get("pins") is None
 

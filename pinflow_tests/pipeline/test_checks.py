@@ -10,10 +10,12 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 
+from pinflow import tombstones
 from pinflow.errors import CheckFailed
 from pinflow.pipeline import assets, checks
 from pinflow.pipeline.assets.rollups import verify
 from pinflow.pipeline.stages import STAGES
+from pinflow.tombstones import Tombstone
 from pinflow_tests.pipeline.houses import SLUGS, Tiny, change_pictures
 
 Change = Callable[[pa.Table], pa.Table]
@@ -46,6 +48,24 @@ class Violation:
 
     def __str__(self) -> str:
         return f"{self.stage}-{self.check}"
+
+
+@dataclass(frozen=True)
+class Buried(Violation):
+    """A state that holds a pin, or the picture of one, that was removed after it was made."""
+
+    by: str = "id"
+
+    def commit(self, house: Tiny) -> None:
+        label = "plain-red" if STAGES[self.stage].per_label else None
+        rows = house.store.table(house.store.manifest("tiny", self.stage, label), self.table)
+        told = (
+            {"id": rows["id"][0].as_py()} if self.by == "id" else {"pictures": (rows["sha256"][0].as_py(),)}
+        )
+        tombstones.add(house.store, "tiny", [Tombstone(**{"id": "another", "reason": "purged", **told})])
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}-{self.by}"
 
 
 def merged(old: Any, new: Any) -> Any:
@@ -115,6 +135,10 @@ BLOCKING = [
     Violation("one_encoder_digest", "gallery", state=TWO_ENCODERS),
     Violation("size_equals_embeddings", "gallery", state={"facts": {"tombstones": 1}}),
     Violation("recall_against_exact", "gallery", state={"facts": {"recall": 0.9}}),
+    Buried("no_tombstone_in_index", "index", "rows.parquet"),
+    Buried("no_tombstone_in_index", "index", "rows.parquet", by="sha256"),
+    Buried("no_tombstone_in_index", "gallery", "pins.parquet"),
+    Buried("no_tombstone_in_index", "gallery", "pins.parquet", by="sha256"),
 ]
 REMARKS = [
     Violation("complete", "pins", state={"status": "incomplete", "reason": "the site answered 503"}),
@@ -214,7 +238,7 @@ def test_the_verdict_of_one_label_does_not_stand_in_for_that_of_another(house):
 
 def test_a_tombstone_counts_as_not_indexed_and_not_as_lost(house):
     gone = house.store.table(house.store.manifest("tiny", "images", "plain-red"), "pictures.parquet")["id"][0]
-    house.store.write(f'{{"ids": ["{gone}"]}}'.encode(), "tiny", "tombstones", "one.json")
+    tombstones.add(house.store, "tiny", [Tombstone(id=gone.as_py(), reason="purged")])
     ran = house.run()
     assert ran.failed == {}
     pins = house.store.table(house.store.manifest("tiny", "gallery"), "pins.parquet")

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
-from pinflow import registry
+from pinflow import registry, schema, tombstones
 from pinflow.collection import Collection, EncoderRecipe, Source
+from pinflow.errors import CorruptError
 from pinflow.pipeline.partition import Partition
 from pinflow.pipeline.planning import RETRY_LONGEST_SECONDS, Snapshot
 from pinflow.pipeline.stages import STAGES, downstream
 from pinflow.store import Store
+from pinflow.tombstones import Look, Tombstone
 from pinflow_tests.pipeline.houses import SLUGS, add_labels, pretend
 
 RECIPE: dict[str, Any] = {
@@ -201,9 +203,75 @@ def test_a_removed_label_leaves_every_stage(made):
     assert "encoder" not in found
 
 
-def test_a_tombstone_makes_what_must_leave_it_out_stale_without_a_scrape(made):
-    made.write(json.dumps({"ids": ["x"]}).encode(), "tiny", "tombstones", "one.json")
-    assert stale(made) == {"images": set(SLUGS), "index": set(SLUGS), "gallery": {None}}
+def holding(store: Store, stage: str, name: str, label: str | None, table: pa.Table) -> None:
+    """Give a state that table."""
+    state = store.manifest("tiny", stage, label)
+    store.commit(replace(state, files={name: store.put_table("tiny", table)}))
+
+
+def pins(*ids: str, related: tuple[str, ...] = ()) -> pa.Table:
+    rows = [{**dict.fromkeys(schema.PINS.names), "id": id, "sha256": 64 * id[0]} for id in ids]
+    lists = {"attributes": [], "origin_keys": [], "related": list(related)}
+    return pa.Table.from_pylist([{**row, **lists} for row in rows], schema=schema.PINS)
+
+
+@pytest.mark.parametrize(
+    ("stone", "due"),
+    [
+        ({"id": "a1"}, {"plain-red"}),
+        ({"id": "z", "pictures": ["b" * 64]}, {"plain-blue"}),
+        ({"id": "a1", "pictures": ["b" * 64]}, {"plain-red", "plain-blue"}),
+        ({"id": "r"}, {"plain-green"}),
+        ({"id": "r", "reason": "gone"}, set()),
+        ({"id": "elsewhere"}, set()),
+    ],
+)
+def test_a_tombstone_makes_the_pins_stale_that_it_speaks_of_and_no_others(made, stone, due):
+    holding(made, "pins", "pins.parquet", "plain-red", pins("a1", "a2"))
+    holding(made, "pins", "pins.parquet", "plain-blue", pins("b1"))
+    holding(made, "pins", "pins.parquet", "plain-green", pins("c1", related=("r", "s")))
+    tombstones.add(made, "tiny", [Tombstone(**{"reason": "purged", **stone})])
+    assert stale(made) == ({"pins": due} if due else {})
+    assert not any(Snapshot(made, COLLECTION).scrape_due(label) for label in SLUGS)
+
+
+@pytest.mark.parametrize(
+    ("stage", "name"), [("index", "rows.parquet"), ("gallery", "pins.parquet"), ("encoder", "rows.parquet")]
+)
+def test_what_leaves_removed_pins_out_is_stale_while_it_holds_one(made, stage, name):
+    label = "plain-red" if STAGES[stage].per_label else None
+    holding(made, stage, name, label, pins("a1", "a2"))
+    tombstones.add(made, "tiny", [Tombstone(id="a2", reason="purged")])
+    assert stale(made)[stage] == {label}
+    holding(made, stage, name, label, pins("a1"))
+    assert stage not in stale(made)
+
+
+def test_a_picture_that_looks_like_a_removed_one_makes_its_label_stale(made):
+    table = schema.empty(schema.PICTURES).select(["id", "phash"])
+    row = pa.table({"id": ["a"], "phash": pa.array([0b111], pa.uint64())}, schema=table.schema)
+    holding(made, "images", "pictures.parquet", "plain-red", row)
+    for bits, due in ((2**20 - 1, {}), (0b111 + 0xFF0, {"images": {"plain-red"}})):
+        tombstones.add(made, "tiny", [Tombstone(id="z", reason="gone", looks=(Look.of(bits, bytes(768)),))])
+        assert stale(made) == due
+
+
+def test_an_opt_out_list_makes_the_pins_stale_that_it_names(made):
+    holding(made, "pins", "pins.parquet", "plain-red", pins("a1", "a2"))
+    holding(made, "pins", "pins.parquet", "plain-blue", pins("b1"))
+    made.write(b"b1\ndomain:example.org\n", "opt_outs", "mail.txt")
+    assert stale(made) == {"pins": {"plain-blue"}}
+
+
+def test_a_damaged_tombstone_is_named(made):
+    made.write(b'{"id": 3}', "tiny", "tombstones", "one.json")
+    with pytest.raises(CorruptError, match=r"tiny/tombstones/one\.json is damaged"):
+        stale(made)
+
+
+def test_a_release_is_stale_until_what_is_noted_is_erased(made):
+    made.write(b"{}", "tiny", "erasing", "one.json")
+    assert stale(made) == {"release": {None}}
 
 
 class Counting(Store):

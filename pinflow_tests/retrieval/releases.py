@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from PIL import Image, ImageDraw
 
 from pinflow import schema
 from pinflow.imaging.derivatives import derive
+from pinflow.imaging.thumbnails import thumbnail
 from pinflow.learning.head import Head
 from pinflow.retrieval.index import Floats, build
 
@@ -87,6 +89,7 @@ def make_pins(each: int = 4) -> list[dict[str, Any]]:
                         "currency": None if shape == "bar" else "EUR",
                         "creator": "the test",
                         "licence": "cc0" if seed % 2 else "cc-by",
+                        "fetched_at": datetime(2026, 11, 2, 10, tzinfo=UTC),
                         "attributes": {"shape": shape, "seed": str(seed)},
                         "related": [f"{colour}/{shape}-{(seed + 1) % each}"],
                         "picture": drawing(colour, shape, seed),
@@ -117,7 +120,9 @@ def write_release(
         for pin, one in zip(pins, derived, strict=True)
     ]
     pq.write_table(pa.Table.from_pylist(rows, schema=schema.RELEASE_PINS), folder / "pins.parquet")
-    thumbnails = [{"id": pin["id"], "webp": one.webp} for pin, one in zip(pins, derived, strict=True)]
+    thumbnails = [
+        {"id": pin["id"], "webp": thumbnail(one.jpeg)} for pin, one in zip(pins, derived, strict=True)
+    ]
     pq.write_table(pa.Table.from_pylist(thumbnails, schema=schema.THUMBNAILS), folder / "thumbnails.parquet")
     features = GridTrunk().encode([one.jpeg for one in derived]) if pins else np.empty((0, width), np.float32)
     _write_space(folder, "gallery", SHARED_HEAD.apply(features), SHARED_HEAD)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -221,3 +222,16 @@ def test_previous_finds_rows_without_holding_them(label: Label) -> None:
 def test_a_table_of_another_shape_is_an_error() -> None:
     with pytest.raises(ValueError, match="missing columns"):
         Previous(pa.table({"id": ["a"]}))
+
+
+def test_bytes_that_were_removed_are_not_asked_for_again(label: Label, tmp_path: Path) -> None:
+    from pinflow.tombstones import Tombstone, Tombstones
+
+    state = label.night(A, bodies={A.pictures[0]: b"bytes of a"})
+    stone = Tombstone(id="other", reason="purged", pictures=(row(state)["sha256"],))
+    pins = Tombstones((stone,), "digest").without(state.pins)
+    with Spool(tmp_path / "next") as spool:
+        spool.remember(Previous(pins).before(["a"]), [])
+        assert spool.has_picture(A.pictures[0])
+    label.state = replace(state, pins=pins)
+    assert label.night(A).pins.equals(pins)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pinflow.errors import StoreError
+from pinflow.tombstones import NONE, Tombstones
 from pinflow_tests.retrieval.releases import write_release
 
 
@@ -15,6 +16,8 @@ class FolderSource:
 
     root: Path
     down: bool = field(default=False)
+    stones: dict[str, Tombstones] = field(default_factory=dict)
+    dropped: list[tuple[str, str | None]] = field(default_factory=list)
 
     def collections(self) -> list[str]:
         if self.down:
@@ -27,6 +30,12 @@ class FolderSource:
 
     def fetch(self, collection: str, release_id: str) -> Path:
         return self.root / collection / release_id
+
+    def removed(self, collection: str) -> Tombstones:
+        return self.stones.get(collection, NONE)
+
+    def drop_holding(self, collection: str, removed: Tombstones, keep: str | None) -> None:
+        self.dropped.append((collection, keep))
 
     def point(self, collection: str, release_id: str) -> None:
         (self.root / collection).mkdir(exist_ok=True)

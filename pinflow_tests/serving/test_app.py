@@ -57,6 +57,17 @@ def test_search_by_json(client):
     assert [result["rank"] for result in page.json()["results"]] == [4, 5, 6]
 
 
+def test_every_result_says_where_it_is_from(client):
+    answer = client.post("/v1/collections/drawings/search", json={"positive": [{"id": "red/bar-0"}]}).json()
+    (one,) = [result for result in answer["results"] if result["id"] == "red/bar-1"]
+    assert {name: one[name] for name in ("page_url", "creator", "licence", "fetched_at")} == {
+        "page_url": "https://example.com/red/bar/1",
+        "creator": "the test",
+        "licence": "cc0",
+        "fetched_at": "2026-11-02T10:00:00+00:00",
+    }
+
+
 def test_search_by_file(client):
     files = {"file": ("a.png", drawing("green", "bar", 2), "image/png")}
     answer = client.post(SEARCH, files=files, data={"query": json.dumps({"limit": 1})}).json()

@@ -217,3 +217,16 @@ def test_nothing_overflows_or_jumps(browser, address, width, scheme):
     assert min(heights) > 40  # also those not loaded yet have their size
     assert page.locator("#results img:not([loading=lazy])").count() == 0
     page.close()
+
+
+def test_every_result_names_its_page_creator_licence_and_day(page, address):
+    page.goto(address + "/?c=drawings&q=green+bar")
+    settled(page, "4 pictures")
+    tile = page.locator("#results .tile:has([data-id='green/bar-1'])")
+    assert tile.locator("h2 a").get_attribute("href") == "https://example.com/green/bar/1"
+    assert tile.locator(".credit span").inner_text() == "the test · cc0"
+    assert tile.locator(".credit time").get_attribute("datetime") == "2026-11-02T10:00:00+00:00"
+    tile.locator(".picture").click()
+    page.wait_for_selector("#subject:not([hidden])")
+    assert "the test · cc0" in page.inner_text("#subject")
+    assert "2026" in page.inner_text("#subject time")

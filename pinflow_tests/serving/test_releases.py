@@ -7,9 +7,11 @@ import time
 import pytest
 from starlette.testclient import TestClient
 
+from pinflow.errors import CorruptError
 from pinflow.serving.app import make_app
 from pinflow.serving.releases import Releases
 from pinflow.settings import Settings
+from pinflow.tombstones import Tombstone, Tombstones
 from pinflow_tests.retrieval.releases import GridTrunk, make_pins
 from pinflow_tests.serving.source import FolderSource
 
@@ -175,3 +177,105 @@ def test_a_swap_under_load_drops_no_request(source, releases):
             caller.join()
     assert failures == []
     assert seen == {"r1", "r2"}
+
+
+def stones(*ids, pictures=(), digest="d1"):
+    found = tuple(Tombstone(id=one, reason="purged", pictures=pictures) for one in ids)
+    return Tombstones(found, digest)
+
+
+@pytest.fixture
+def client(releases):
+    releases.poll()
+    with TestClient(make_app(releases, Settings(api_token=None))) as client:
+        yield client
+
+
+GONE, LEFT = "red/circle-0", "red/circle-1"
+
+
+def found(client, **query):
+    answer = client.post("/v1/collections/drawings/search", json={"limit": 200, **query})
+    assert answer.status_code == 200, answer.text
+    return {result["id"] for result in answer.json()["results"]}
+
+
+def test_a_removed_pin_is_served_nowhere_from_the_next_poll_on(source, releases, client):
+    url = "/v1/collections/drawings"
+    assert GONE in found(client)
+    assert client.get(f"{url}/pins/{GONE}").status_code == 200
+    before = client.get(url).json()
+    first = releases.get("drawings")
+
+    source.stones["drawings"] = stones(GONE)
+    until(lambda: releases.get("drawings") is not first)
+
+    for query in (
+        {},
+        {"positive": [{"id": LEFT}]},
+        {"positive": [{"text": "red circle"}]},
+        {"positive": [{"id": LEFT}], "space": "local", "label": "red-things"},
+        {"positive": [{"id": LEFT}, {"text": "red circle"}]},
+    ):
+        assert GONE not in found(client, **query)
+        assert len(found(client, **query)) >= 1
+    for path in (f"{url}/pins/{GONE}", f"{url}/thumbnails/{GONE}"):
+        assert client.get(path).status_code == 404
+        assert client.get(path.replace(GONE, LEFT)).status_code == 200
+    assert client.post(f"{url}/search", json={"positive": [{"id": GONE}]}).status_code == 400
+    # `red/circle-3` names it as a related pin.
+    assert client.get(f"{url}/pins/red/circle-3").json()["related"] == []
+    about = client.get(url).json()
+    assert about["pictures"] == before["pictures"] - 1
+    assert about["labels"][0]["pictures"] == before["labels"][0]["pictures"] - 1
+    assert GONE not in str(about)
+
+
+def test_a_removed_cover_is_followed_by_another(source, releases, client):
+    cover = client.get("/v1/collections/drawings").json()["labels"][0]["cover"]["id"]
+    source.stones["drawings"] = stones(cover)
+    releases.poll()
+    assert client.get("/v1/collections/drawings").json()["labels"][0]["cover"]["id"] != cover
+
+
+def test_the_bytes_of_a_removed_pin_are_served_under_no_id(source, releases, client):
+    sha256 = client.get(f"/v1/collections/drawings/pins/{GONE}").json()["sha256"]
+    source.stones["drawings"] = stones("another", pictures=(sha256,))
+    releases.poll()
+    assert GONE not in found(client)
+
+
+def test_a_removed_pin_stays_hidden_in_a_new_release_and_comes_back_when_lifted(source, releases, client):
+    source.stones["drawings"] = stones(GONE)
+    releases.poll()
+    source.publish("drawings", "r2")
+    releases.poll()
+    assert served(releases) == "r2"
+    assert GONE not in found(client)
+    assert ("drawings", "r1") in source.dropped  # copies are dropped, but never the one in use
+    assert ("drawings", "r2") in source.dropped
+    source.stones["drawings"] = Tombstones()
+    releases.poll()
+    assert GONE in found(client)
+
+
+def test_a_removed_pin_is_hidden_also_while_a_new_release_cannot_be_opened(source, releases, client):
+    folder = source.publish("drawings", "r2")
+    (folder / "vectors.npy").unlink()
+    source.stones["drawings"] = stones(GONE)
+    releases.poll()
+    assert served(releases) == "r1"
+    assert GONE not in found(client)
+
+
+def test_tombstones_that_cannot_be_read_leave_hidden_what_was_hidden(source, releases, client, monkeypatch):
+    source.stones["drawings"] = stones(GONE)
+    releases.poll()
+
+    def damaged(collection):
+        raise CorruptError("drawings/tombstones/x.json is damaged")
+
+    monkeypatch.setattr(source, "removed", damaged)
+    releases.poll()
+    assert GONE not in found(client)
+    assert "x.json is damaged" in releases.problems()["drawings"]

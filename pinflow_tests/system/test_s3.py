@@ -8,10 +8,14 @@ from functools import cached_property
 from pathlib import Path
 
 import dagster as dg
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pinflow import registry
+from pinflow.pipeline import removal
 from pinflow.pipeline.partitions import partitions_name
+from pinflow.pipeline.run import renew_collection
 from pinflow.pipeline.sensors import label_list_sensor
 from pinflow.releases import LocalReleases
 from pinflow.retrieval.query import Example, Query
@@ -112,3 +116,27 @@ def test_a_damaged_object_in_the_bucket_is_mended_by_the_next_runs(house: InBuck
     assert house.versions() == versions
     assert house.current() == release
     assert house.store.missing("tiny", [sha256]) == set()
+
+
+def test_a_purged_pin_leaves_the_bucket(house: InBucket):
+    house.store.write(b"plain green\n", "label_lists", "tiny", "more.txt")
+    assert house.run().failed == {}
+    pins = house.store.table(house.store.manifest("tiny", "pins", "plain-red"), "pins.parquet")
+    id, sha256 = pins["id"][0].as_py(), pins["sha256"][0].as_py()
+    releases_before = house.store.names("tiny", "releases")
+    removal.bury(
+        house.store,
+        "tiny",
+        [removal.stone(id, {sha256}, lambda one: house.store.get("tiny", one), reason="purged")],
+    )
+
+    assert renew_collection(house.defs, house.collection, house.house, house.instance).failed == {}
+
+    assert not house.store.has("tiny", sha256)
+    assert not set(releases_before) & set(house.store.names("tiny", "releases"))
+    for path in house.store.objects("tiny"):
+        data = house.store.read(*path.removeprefix(house.store.path()).strip("/").split("/"))
+        if data.startswith(b"PAR1"):
+            assert id not in str(pq.read_table(pa.BufferReader(data)).to_pylist()), path
+        elif "/tombstones/" not in path:
+            assert id.encode() not in data, path

@@ -21,7 +21,7 @@ from pinflow.pipeline.automation import condition
 from pinflow.pipeline.partition import Partition
 from pinflow.pipeline.partitions import label_partitions
 from pinflow.pipeline.resources import House
-from pinflow.pipeline.stages import STAGES, Stage
+from pinflow.pipeline.stages import STAGES, TRIGGER, Stage
 from pinflow.store import Manifest
 
 Body = Callable[[Partition, House], Manifest]
@@ -80,6 +80,7 @@ def _stage_asset(collection: Collection, stage: Stage, storage: str) -> dg.Asset
     def asset(context: dg.AssetExecutionContext, house: House):  # type: ignore[no-untyped-def]
         started = time.perf_counter()
         part = house.partition(collection, stage.name, context.partition_key if stage.per_label else None)
+        part.trigger = context.run.tags.get(TRIGGER)
         manifest = make(part, house)
         if stage.name not in ONE_TABLE:
             manifest = part.commit(manifest)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -14,6 +14,7 @@ from pinflow.errors import PinflowError
 from pinflow.pipeline.assets.previews import neighbour_strip
 from pinflow.pipeline.partition import Partition
 from pinflow.pipeline.resources import House
+from pinflow.pipeline.stages import AUTOMATION, STALE
 from pinflow.store import File, Manifest
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ def one_trunk(features: dict[str, Manifest]) -> str:
 
 def make_encoder(part: Partition, _: House) -> Manifest:
     """Tune a candidate on all labels that are there; serve it only if the evidence says so."""
+    if part.trigger in (AUTOMATION, STALE) and part.previous and not part.snapshot.tune_due():
+        return _without_removed(part, part.previous)
     from pinflow.learning.encoder import fit_encoder
     from pinflow.learning.report import plot
     from pinflow.learning.splits import resolve
@@ -86,6 +89,19 @@ def make_encoder(part: Partition, _: House) -> Manifest:
         identity=[digests["served"], digests.get("previous")],
         preview=lambda: plot(report),
     )
+
+
+def _without_removed(part: Partition, old: Manifest) -> Manifest:
+    """The same heads, beside rows that no longer name the pins that were erased since. What was learned of
+    them stays in the weights until the next tuning; their digests stay in `trained_on.parquet`, so
+    that a copy of theirs never counts as unseen."""
+    rows = part.table(old, "rows.parquet")
+    left = part.tombstones.erase(rows)
+    if left is rows:
+        return old
+    files = {**old.files, "rows.parquet": part.put_table(left)}
+    inputs = {**old.inputs, **part.snapshot.removals(part.stage)}
+    return replace(old, files=files, inputs=inputs, written_at="")
 
 
 def together(part: Partition, features: dict[str, Manifest]) -> pa.Table:

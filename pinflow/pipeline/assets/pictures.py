@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -16,46 +17,92 @@ from pinflow.pipeline.assets.previews import neighbour_strip, strip
 from pinflow.pipeline.io_managers import TABLE
 from pinflow.pipeline.partition import Partition
 from pinflow.pipeline.planning import recipe
+from pinflow.pipeline.removal import note_gone, settle
 from pinflow.pipeline.resources import House
+from pinflow.pipeline.stages import AUTOMATION, REMOVAL
 from pinflow.store import File, Manifest
 
 if TYPE_CHECKING:
     from pinflow.learning.trunk import Trunk
 
+PINS, SIGHTINGS = "pins.parquet", "sightings.parquet"
 SHEET = 24  # thumbnails on a contact sheet
 
 
 def make_pins(part: Partition, house: House) -> Manifest:
     """Scrape. What the site did not give is an incomplete state with a reason, never an exception."""
+    if part.trigger == REMOVAL or (part.trigger == AUTOMATION and not part.snapshot.scrape_due(part.label)):
+        return _without_removed(part)
     from pinflow.scraping.crawler import shared
     from pinflow.scraping.scrape import scrape
 
     work = house.crawl_folder(part.collection.name, str(part.label))
-    previous = _trusted_pins(part)
+    previous, sightings = _trusted_pins(part), _sightings(part)
     with part.timed("scrape"):
         result = scrape(
             part.collection.source,
             part.query or str(part.label),
             work=work,
             previous=previous,
+            sightings=sightings,
+            blocked=part.tombstones.erased,
+            opt_outs=part.snapshot.opt_outs,
+            token=house.pinterest_token,
             crawler=shared(house.contact),
         )
-    part.store.many(lambda path: part.put(path.read_bytes()), result.files.values())
+    note_gone(part, result.pins, result.gone)
+    pins, files = settle(part, result.pins, result.files)
+    part.store.adopt(part.collection.name, files)
     attempts = int(part.previous.stats.get("attempts", 0)) if part.previous else 0
-    manifest = part.draft(
-        {"pins.parquet": part.put_table(result.pins)},
+    manifest = _drafted(
+        part,
+        pins,
+        part.tombstones.erase(result.sightings),
         stats={**result.stats, "attempts": 0 if result.complete else attempts + 1},
         reason=None if result.complete else result.reason or "the source did not give everything",
-        preview=lambda: strip(_originals(part, result.pins)),
     )
     part.after_commit.append(lambda: shutil.rmtree(work, ignore_errors=True))
     return manifest
 
 
+def _drafted(part: Partition, pins: pa.Table, sightings: pa.Table, **about: Any) -> Manifest:
+    """The state of a label. Sightings move every night, so they are neither counted nor in the version."""
+    table = part.put_table(pins)
+    return part.draft(
+        {PINS: table, SIGHTINGS: replace(part.put_table(sightings), rows=None)},
+        identity=table.sha256,
+        preview=lambda: strip(_originals(part, pins)),
+        **about,
+    )
+
+
+def _sightings(part: Partition) -> pa.Table:
+    """When the pins of the label were seen, as far as that is known."""
+    if part.previous is None or SIGHTINGS not in part.previous.files:
+        return schema.empty(schema.SIGHTINGS)
+    try:
+        return part.table(part.previous, SIGHTINGS)
+    except CorruptError:
+        return schema.empty(schema.SIGHTINGS)
+
+
+def _without_removed(part: Partition) -> Manifest:
+    """The last scrape without the pins that were removed since. The source is not asked."""
+    old = part.previous
+    assert old is not None  # what was never scraped is due
+    last, seen = part.table(old, PINS), _sightings(part)
+    pins, _ = settle(part, last)
+    sightings = part.tombstones.erase(seen)
+    if pins is last and sightings is seen:
+        return old
+    about = {name: told for name, told in old.stats.items() if name not in ("preview", "seconds")}
+    return _drafted(part, pins, sightings, stats=about, reason=old.reason)
+
+
 def _trusted_pins(part: Partition) -> pa.Table | None:
     """The last scrape, where a picture that the store has lost counts as never fetched."""
     try:
-        pins = part.table(part.previous, "pins.parquet") if part.previous else None
+        pins = part.table(part.previous, PINS) if part.previous else None
     except CorruptError:
         return None
     if pins is None:
@@ -78,7 +125,7 @@ def make_images(part: Partition, _: House) -> Manifest:
     """Curate. Pictures that were curated before are carried over, not decoded again."""
     from pinflow.imaging.curate import curate
 
-    pins = part.table(part.read("pins"), "pins.parquet")
+    pins = part.table(part.read("pins"), PINS)
     known, old_shards = _curated(part)
     with part.timed("curate"):
         curation = curate(
@@ -86,11 +133,18 @@ def make_images(part: Partition, _: House) -> Manifest:
             lambda sha256: part.store.get(part.collection.name, sha256),
             previous=known,
             tombstones=_removed(part, pins),
+            looks=part.tombstones.looks,
         )
-        fresh = [*zip(curation.shards, curation.thumbnails, strict=True)]
+    fresh: list[dict[str, File]] = []
+    shown: list[bytes] = []
+    for number in range(len(curation.shards)):  # one in memory at a time
+        with part.timed("thumbnails"):
+            shard, thumbnails = curation.shards[number], curation.thumbnails[number]
+        fresh.append({"shard": part.put_table(shard), "thumbnails": part.put_table(thumbnails)})
+        shown += thumbnails["webp"].slice(0, SHEET - len(shown)).to_pylist()
     kept = set(curation.pictures["id"].to_pylist())
     carried = _carried(part, old_shards, kept)
-    shards = [*carried, *({"shard": part.put_table(s), "thumbnails": part.put_table(t)} for s, t in fresh)]
+    shards = [*carried, *fresh]
     rejected = Counter(curation.rejects["reason"].to_pylist())
     groups = sum(1 for copies in curation.pictures["duplicates"].to_pylist() if copies)
     return part.draft(
@@ -108,17 +162,15 @@ def make_images(part: Partition, _: House) -> Manifest:
             "rejected": dict(sorted(rejected.items())),
             "near_duplicate_groups": groups,
         },
-        preview=lambda: strip(
-            [webp for _, table in fresh for webp in table["webp"].slice(0, SHEET).to_pylist()]
-        ),
+        preview=lambda: strip(shown),
     )
 
 
-def _removed(part: Partition, pins: pa.Table) -> set[str]:
+def _removed(part: Partition, pins: pa.Table) -> frozenset[str]:
     """Digests of pictures that never come back: removed themselves, or by their pin."""
-    ids, digests = part.tombstones()
+    removed = part.tombstones
     rows = zip(pins["id"].to_pylist(), pins["sha256"].to_pylist(), strict=True)
-    return digests | {sha256 for one, sha256 in rows if one in ids and sha256}
+    return removed.pictures | {sha256 for one, sha256 in rows if one in removed.ids and sha256}
 
 
 def _curated(part: Partition) -> tuple[pa.Table | None, Manifest | None]:

@@ -7,8 +7,9 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,9 @@ from pinflow.errors import CheckFailed, PinflowError
 from pinflow.pipeline import checks
 from pinflow.pipeline.assets.encoders import read_head, together
 from pinflow.pipeline.assets.previews import read_thumbnails, strip
-from pinflow.pipeline.assets.vectors import index_facts, map_facts, map_files, place_on_map, table_of
+from pinflow.pipeline.assets.vectors import ROWS, index_facts, map_facts, map_files, place_on_map, table_of
 from pinflow.pipeline.partition import Partition
+from pinflow.pipeline.removal import finish
 from pinflow.pipeline.resources import House
 from pinflow.store import File, Manifest
 
@@ -37,19 +39,17 @@ def make_gallery(part: Partition, _: House) -> Manifest:
     labels = sorted(set(images) & set(embeddings))
     encoder = prevailing([embeddings[label] for label in labels])
     labels = [label for label in labels if encoder in embeddings[label].facts["encoders"]]
-    tables = {label: part.table(embeddings[label], table_of(encoder)) for label in labels}
-    pictures = {label: part.table(images[label], "pictures.parquet") for label in labels}
-    gone, _digests = part.tombstones()
+    stored = {label: part.table(embeddings[label], table_of(encoder)) for label in labels}
+    curated = {label: part.table(images[label], "pictures.parquet") for label in labels}
+    tables, pictures = ({k: part.tombstones.left(t) for k, t in all.items()} for all in (stored, curated))
     with part.timed("assemble"):
-        pins, vectors = assemble(pictures, tables, without=gone)
+        pins, vectors = assemble(pictures, tables)
+        pins = part.tombstones.erase(pins)  # also as a related pin of another
     with part.timed("build"):
         index = build(vectors)
         data, meta = index.to_bytes(), json.dumps(index.meta, sort_keys=True)
-    embedded = {
-        one
-        for label in labels
-        for one in set(tables[label]["id"].to_pylist()) & set(pictures[label]["id"].to_pylist())
-    }
+    embedded = _ids_of_both(stored, curated)
+    removed = embedded - _ids_of_both(tables, pictures)
     encoders = pa.chunked_array([table["encoder"].combine_chunks() for table in tables.values()], pa.string())
     return part.draft(
         {
@@ -59,11 +59,19 @@ def make_gallery(part: Partition, _: House) -> Manifest:
             "gallery.json": part.put(meta.encode()),
         },
         facts={
-            **index_facts(index, encoders, len(embedded), len(embedded & gone)),
+            **index_facts(index, encoders, len(embedded), len(removed)),
             "pictures": {label: pictures[label].num_rows for label in labels},
         },
         preview=lambda: strip(_sample(part, pins)),
     )
+
+
+def _ids_of_both(tables: Mapping[str, pa.Table], others: Mapping[str, pa.Table]) -> set[str]:
+    return {
+        one
+        for label, table in tables.items()
+        for one in set(table["id"].to_pylist()) & set(others[label]["id"].to_pylist())
+    }
 
 
 def prevailing(embeddings: list[Manifest]) -> str:
@@ -142,8 +150,9 @@ def make_evaluation(part: Partition, _: House) -> Manifest:
     )
 
 
-def make_release(part: Partition, _: House) -> Manifest:
-    """Verify what is taken once more, put it together, and swap the pointer."""
+def make_release(part: Partition, house: House) -> Manifest:
+    """Verify what is taken once more, put it together, and swap the pointer. Then erase what older releases
+    still hold of removed pins."""
     verify(part)
     gallery, atlas, evaluation = part.read("gallery"), part.read("atlas"), part.read("evaluation")
     encoder = part.read("encoder")
@@ -158,6 +167,7 @@ def make_release(part: Partition, _: House) -> Manifest:
     if time.time() - swept > SWEEP_SECONDS:
         swept = time.time()
         part.after_commit.append(partial(_sweep, part))
+    part.after_commit.append(partial(finish, part.store, part.collection.name, Path(house.home)))
     statuses = [label["status"] for label in description["labels"].values()]
     return part.draft(
         files,
@@ -239,16 +249,17 @@ def _label_files(part: Partition) -> dict[str, File]:
         # A label encoder that is newer than the index speaks another space, and an index older than the
         # gallery may hold pins that are gone: the label's own space comes with the next release.
         fits = slug in heads and heads[slug].facts["served"] in index.facts["encoders"]
-        if index.facts["indexed"] and fits and shown.issuperset(_ids(part, index)):
-            own = {**index.files, "encoder.safetensors": heads[slug].files["served.safetensors"]}
-            if slug in maps:
+        if index.facts["indexed"] and fits and shown.issuperset(_ids(part, index, ROWS)):
+            searched = {name: file for name, file in index.files.items() if name != ROWS}
+            own = {**searched, "encoder.safetensors": heads[slug].files["served.safetensors"]}
+            if slug in maps and shown.issuperset(_ids(part, maps[slug], "points.parquet")):
                 own |= _renamed(maps[slug], "map")
             files.update({f"labels/{slug}/{name}": file for name, file in own.items()})
     return files
 
 
-def _ids(part: Partition, index: Manifest) -> list[str]:
-    found: list[str] = part.table(index, "local.parquet")["id"].to_pylist()
+def _ids(part: Partition, manifest: Manifest, name: str) -> list[str]:
+    found: list[str] = part.table(manifest, name)["id"].to_pylist()
     return found
 
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from pinflow.projecting.layout import Layout
 
 
+ROWS = "rows.parquet"  # which pictures an index holds, to be looked at without its vectors
+
+
 def table_of(encoder: str) -> str:
     """The embeddings of one encoder: a label holds those of the served and of the previous one, so
     that every label can be searched in one space while a new encoder reaches them one by one."""
@@ -57,14 +60,11 @@ def make_embeddings(part: Partition, _: House) -> Manifest:
 
 def make_index(part: Partition, _: House) -> Manifest:
     """Index the label's own space, and measure what the index finds of what is there."""
-    import pyarrow.compute as pc
-
     from pinflow.retrieval.index import build
 
     embeddings = part.read("embeddings")
     table = part.table(embeddings, table_of(embeddings.facts["encoders"][0]))
-    ids, _digests = part.tombstones()
-    kept = table.filter(pc.invert(pc.is_in(table["id"], pa.array(sorted(ids), pa.string()))))
+    kept = part.tombstones.left(table)
     with part.timed("build"):
         index = build(schema.matrix(kept, "local"))
         data, meta = index.to_bytes(), json.dumps(index.meta, sort_keys=True)
@@ -73,6 +73,7 @@ def make_index(part: Partition, _: House) -> Manifest:
             "index.faiss": part.put(data),
             "index.json": part.put(meta.encode()),
             "local.parquet": part.put_table(kept.select(["id", "local"])),
+            ROWS: part.put_table(kept.select(["id", "sha256"])),
         },
         facts=index_facts(index, kept["label_encoder"], table.num_rows, table.num_rows - kept.num_rows),
         preview=lambda: neighbour_strip(part, kept["id"].to_pylist(), schema.matrix(kept, "local")),

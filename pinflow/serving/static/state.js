@@ -47,6 +47,17 @@ export function money(amount, currency) {
   }
 }
 
+/** Whose picture it is and under which licence, as the source says. */
+export function credit(pin) {
+  return [pin.creator, pin.licence].filter(Boolean).join(" · ");
+}
+
+/** The day of a time such as "2026-11-02T10:00:00+00:00", as people write it; "" for none. */
+export function day(time) {
+  const date = new Date(time ?? NaN);
+  return Number.isNaN(date.getTime()) ? "" : date.toLocaleDateString(undefined, { dateStyle: "medium" });
+}
+
 /** The address if it leads to the web, else null: a scraped page may call itself `javascript:`. */
 export function webAddress(address) {
   try {

@@ -1,6 +1,6 @@
 // Builds what the page shows out of answers of the API. Text goes in as text, never as HTML.
 
-import { format, money, ratio, webAddress } from "./state.js";
+import { credit, day, format, money, ratio, webAddress } from "./state.js";
 
 /** An element with attributes and children; null and false ones are left out. */
 export function element(name, attributes = {}, ...children) {
@@ -42,9 +42,17 @@ export function tile(pin, state, queries, scored) {
     link,
     element("h2", { title }, page ? element("a", { href: page, target: "_blank", rel: "noopener noreferrer" }, title) : title),
     element("p", { class: "facts" }, element("span", {}, label), price ? element("strong", {}, price) : null),
+    credited(pin),
   );
   made.style.setProperty("--ratio", shape);
   return made;
+}
+
+/** Creator, licence, and the day on which the picture was fetched. */
+function credited(pin) {
+  const fetched = day(pin.fetched_at);
+  const time = fetched ? element("time", { datetime: pin.fetched_at, title: "fetched" }, fetched) : null;
+  return credit(pin) || time ? element("p", { class: "credit" }, element("span", {}, credit(pin)), time) : null;
 }
 
 /** A label on the start page, with its most typical picture. */
@@ -73,7 +81,7 @@ export function subject(pin, preview, queries) {
   }
   const page = webAddress(pin.page_url);
   const known = [...Object.entries(pin.attributes)].slice(0, 4).map(([name, value]) => `${name}: ${value}`);
-  const facts = [queries.get(pin.label) ?? pin.label, pin.creator, pin.licence, ...known].filter(Boolean);
+  const facts = [queries.get(pin.label) ?? pin.label, ...known].filter(Boolean);
   return [
     element("img", { src: pin.thumb_url, alt: named(pin, queries), width: 128, height: 128 }),
     element(
@@ -89,6 +97,7 @@ export function subject(pin, preview, queries) {
         ...facts.map((fact) => element("span", {}, fact)),
         page ? element("a", { href: page, target: "_blank", rel: "noopener noreferrer" }, "See its page") : null,
       ),
+      credited(pin),
     ),
   ];
 }
