@@ -114,6 +114,18 @@ SHARD = pa.schema(
     ]
 )
 
+# Pictures whose label is probably wrong, by probes that never saw them.
+SUSPECTS = pa.schema(
+    [
+        _field("id", TEXT, "pin id"),
+        _field("sha256", TEXT, "digest of the original bytes"),
+        _field("label", TEXT, "slug of the label it was found under"),
+        _field("suggested", TEXT, "slug of the label that is likelier"),
+        _field("probability", pa.float64(), "calibrated probability of `label`"),
+        _field("suggested_probability", pa.float64(), "calibrated probability of `suggested`"),
+    ]
+)
+
 THUMBNAILS = pa.schema(
     [
         _field("id", TEXT, "pin id"),
@@ -203,7 +215,7 @@ def vectors(array: npt.NDArray[np.float32]) -> pa.FixedSizeListArray:
 
 def empty(schema: pa.Schema) -> pa.Table:
     """A table with no rows of that schema."""
-    return schema.empty_table()
+    return pa.Table.from_batches([], schema)  # `schema.empty_table()` imports pandas where it is installed
 
 
 def neighbours(k: int) -> pa.Schema:
