@@ -94,11 +94,17 @@ def _watch(kill: Kill | None) -> dict[str, int]:
 
 def _stop_the_clock() -> None:
     """When a picture was fetched is part of the data; here every run fetches at the same second."""
-    from pinflow.scraping import spool
+    from pinflow.scraping import scrape, spool
 
     class Stopped(datetime):
         @classmethod
         def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
             return datetime(2026, 1, 1, tzinfo=tz or UTC)
 
-    spool.datetime = Stopped  # type: ignore[misc]
+    class Clock:
+        @staticmethod
+        def time() -> float:
+            return Stopped.now().timestamp()
+
+    scrape.datetime = Stopped  # type: ignore[misc]
+    spool.time = Clock  # type: ignore[assignment]
