@@ -120,11 +120,17 @@ def test_another_architecture_fits_the_interface() -> None:
     assert made.encode([jpeg(0)]).shape == (1, made.width)
 
 
+def alike(one: pa.Table, other: pa.Table) -> bool:
+    """The same pictures with the same vectors, but for the rounding of another batch."""
+    same = one.select(["id", "sha256"]).equals(other.select(["id", "sha256"]))
+    return same and np.allclose(schema.matrix(one, "vector"), schema.matrix(other, "vector"), atol=1e-4)
+
+
 def test_features_are_sorted_and_valid(trunk: trunks.Trunk) -> None:
     table = extract([shard([3, 1]), shard([2])], trunk)
     assert schema.problems(table, schema.features(1280)) == []
     assert table["id"].to_pylist() == ["p1", "p2", "p3"]
-    assert extract([shard([1, 2, 3])], trunk).equals(table)
+    assert alike(extract([shard([1, 2, 3])], trunk), table)
 
 
 def test_known_features_are_not_computed_again(trunk: trunks.Trunk) -> None:
@@ -139,7 +145,8 @@ def test_known_features_are_not_computed_again(trunk: trunks.Trunk) -> None:
     assert asked == []
     grown = extract([shard([1, 2, 3, 4])], load, known=known)
     assert asked == [1]
-    assert grown.equals(extract([shard([1, 2, 3, 4])], trunk))
+    assert alike(grown, extract([shard([1, 2, 3, 4])], trunk))
+    assert grown["vector"].slice(0, 3).equals(known["vector"])
 
 
 def test_a_changed_picture_is_computed_again(trunk: trunks.Trunk) -> None:
