@@ -56,7 +56,6 @@ class Scrape:
         str, int | float
     ]  # listed, fetched, reused, failed, bytes, requests, seconds, status_<code>, ...
     gone: Sequence[str] = ()  # ids that the source has proved to be gone for good
-    returned: Sequence[str] = ()  # ids once gone that the source lists again
     refused: Mapping[str, str] = field(default_factory=dict)  # id -> why: removed, or opted out
 
 
@@ -123,7 +122,6 @@ def scrape(
         "; ".join(reasons) or None,
         stats,
         state.gone,
-        state.returned,
         refused,
     )
 

@@ -23,8 +23,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from pinflow.scraping.optout import OptOuts
 from pinflow.scraping.pages.listing import Step
 from pinflow.scraping.pin import Pin
+from pinflow.tombstones import REMOVED
 
 RESUME_SECONDS = 6 * 3600  # a site's cursor older than this is not trusted: the listing starts again
 _FULL, _IO = 13, 10  # SQLITE_FULL, SQLITE_IOERR (sqlite.org/rescode.html)
@@ -190,6 +192,13 @@ class Spool:
     def has_pin(self, pin: str) -> bool:
         """Whether this crawl listed it."""
         return self._has("pins", "id", pin)
+
+    def refuses(self, pin: Pin, opt_outs: OptOuts) -> bool:
+        """Whether a listed pin is not taken: removed for good, or wants to be left out. Noted if so."""
+        reason = REMOVED if self.is_blocked(pin.id) else opt_outs.refuses(pin)
+        if reason:
+            self.add_refused(pin.id, reason)
+        return bool(reason)
 
     def add_refused(self, pin: str, reason: str) -> None:
         """A pin that the site lists and we do not take."""

@@ -52,7 +52,6 @@ class Assembled:
     sightings: pa.Table  # schema.SIGHTINGS
     files: Mapping[str, Path]  # sha256 -> file in the spool: pictures that the last scrape did not have
     gone: Sequence[str] = ()  # ids that are gone for good by now
-    returned: Sequence[str] = ()  # ids taken to be gone that the source lists again
     counts: Counter[str] = field(default_factory=Counter)
 
 
@@ -77,15 +76,13 @@ def assemble(
     sightings = Sightings(previous.sightings, previous.row_of, now)
     counts: Counter[str] = Counter()
     new: dict[str, None] = {}
-    returned: list[str] = []
 
     def row(pin: Pin, old: Row | None) -> Row:
         made = _row(pin, old, previous, spool, related, counts, new)
         changed = _changed(made, old)
         counts["added"] += old is None
         counts["changed"] += bool(changed)
-        if sightings.listed(pin.id, now, changed):
-            returned.append(pin.id)
+        counts["returned"] += sightings.listed(pin.id, now, changed)
         return made
 
     leave, gone = _unlisted(spool, previous, sightings, now, complete, exhaustive, per_label, counts)
@@ -103,7 +100,6 @@ def assemble(
         sightings.table(),
         Files(spool.work, new),
         gone,
-        returned,
         counts,
     )
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pinflow.collection import Source
+from pinflow.errors import ScrapeError
 from pinflow.scraping.crawler import Crawler, shared
 from pinflow.scraping.job import FetchDocument, FetchPictures, Job, ListPins, Report
 from pinflow.scraping.optout import OptOuts
@@ -16,7 +18,6 @@ from pinflow.scraping.previous import Previous
 from pinflow.scraping.spool import Spool
 
 _KINDS = ("ids", "addresses", "domains", "creators", "pictures")  # of `OptOuts`
-_BLOCKED = "removed earlier; it does not come back"
 
 
 @dataclass(frozen=True)
@@ -72,10 +73,7 @@ class Task:
 
     def refuses(self, pin: Pin) -> bool:
         """Whether the pin was removed for good or wants to be left out; the spool notes it if so."""
-        refused = _BLOCKED if self.spool.is_blocked(pin.id) else self.opt_outs.refuses(pin)
-        if refused:
-            self.spool.add_refused(pin.id, refused)
-        return bool(refused)
+        return self.spool.refuses(pin, self.opt_outs)
 
     @property
     def full(self) -> bool:
@@ -85,10 +83,6 @@ class Task:
     def document(self, url: str) -> Path:
         """Where a document on the web lies once the crawler fetched it: beside the labels of the collection,
         which read the same one, and fetched again only when the site has another. Raises `ScrapeError`."""
-        import hashlib
-
-        from pinflow.errors import ScrapeError
-
         name = hashlib.sha256(url.encode()).hexdigest()[:24]
         to = self.spool.work.absolute().parent / ".documents" / name
         report = self.crawl(FetchDocument(url=url, to=to))

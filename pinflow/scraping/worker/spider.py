@@ -131,11 +131,8 @@ class ListingSpider(Spider):
                 break
             if pin.id in taken or self.spool.has_pin(pin.id):
                 continue
-            refused = self.opt_outs.refuses(pin)
-            if refused is None and not self.spool.is_blocked(pin.id):
+            if not self.spool.refuses(pin, self.opt_outs):
                 taken[pin.id] = pin
-            else:
-                self.spool.add_refused(pin.id, refused or "removed earlier; it does not come back")
         return list(taken.values())
 
     def on_page_error(self, failure: Any) -> None:
