@@ -6,7 +6,8 @@ is never its own negative and never its own neighbour.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -35,6 +36,9 @@ class Dataset:
     label_names: tuple[str, ...]
     labels: Ints  # (n, k) indices into label_names, -1 where a picture has fewer than k labels
     related: Ints  # (p, 2) pairs of rows, each pair once, a < b
+    # Of each attribute a code for each picture's value (n,), -1 where it has none.
+    attributes: Mapping[str, Ints] = field(default_factory=dict)
+    duplicates: Ints = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))  # pairs like `related`
 
     def __len__(self) -> int:
         return len(self.sha256)
@@ -77,15 +81,20 @@ class Dataset:
 
     def related_within(self, rows: Ints) -> Ints:
         """The related pairs (p, 2) with both ends among `rows`."""
-        chosen = np.zeros(len(self), dtype=bool)
-        chosen[rows] = True
-        return self.related[chosen[self.related].all(axis=1)]
+        return within(self.related, rows, len(self))
+
+
+def within(pairs: Ints, rows: Ints, n: int) -> Ints:
+    """The pairs (p, 2) of row numbers below `n` with both ends among `rows`."""
+    chosen = np.zeros(n, dtype=bool)
+    chosen[rows] = True
+    return pairs[chosen[pairs].all(axis=1)]
 
 
 def join(features: pa.Table, rows: pa.Table) -> Dataset:
     """`schema.features` and resolved `schema.SPLIT_ROWS` as one data set.
 
-    Raises `PinflowError` if a row has no features.
+    Raises `PinflowError` if a row has no features, or features that are not finite.
     """
     place = _places(features)
     ids, hashes, labels = (rows[name].to_pylist() for name in ("id", "sha256", "label"))
@@ -118,8 +127,15 @@ def join(features: pa.Table, rows: pa.Table) -> Dataset:
     for i, its_labels in enumerate(own):
         table[i, : len(its_labels)] = sorted(its_labels)
     vectors = schema.matrix(features, "vector")
+    vectors = vectors[source] if n else vectors[:0]
+    if broken := [unique[i] for i in np.flatnonzero(~np.isfinite(vectors).all(axis=1))]:
+        named = [i for i, h in zip(ids, hashes, strict=True) if h in set(broken)]
+        raise PinflowError(
+            f"the features of {len(broken)} pictures are not finite, e.g. {', '.join(sorted(named)[:3])}: "
+            "materialise the features of their labels again"
+        )
     return Dataset(
-        vectors=vectors[source] if n else vectors[:0],
+        vectors=vectors,
         sha256=np.array(unique, dtype=np.str_),
         group=group.astype(np.str_),
         split=np.array([_STRENGTH[s] for s in strength], dtype=np.str_),
@@ -127,6 +143,8 @@ def join(features: pa.Table, rows: pa.Table) -> Dataset:
         label_names=tuple(names),
         labels=table,
         related=_pairs(ids, of, rows),
+        attributes=_attributes(of, rows, n),
+        duplicates=_duplicates(of, rows, n),
     )
 
 
@@ -148,3 +166,28 @@ def _pairs(ids: list[str], of: Ints, rows: pa.Table) -> Ints:
         if i != j
     }
     return np.array(sorted(pairs), dtype=np.int64).reshape(-1, 2)
+
+
+def _attributes(of: Ints, rows: pa.Table, n: int) -> dict[str, Ints]:
+    """Codes of the values; of a picture with several rows the last row that has the attribute counts."""
+    own: dict[str, dict[int, str]] = {}
+    for i, pairs in zip(of.tolist(), rows["attributes"].to_pylist(), strict=True):
+        for name, value in pairs or ():
+            if value:
+                own.setdefault(name, {})[i] = value
+    codes = {}
+    for name, values in own.items():
+        number = {value: code for code, value in enumerate(sorted(set(values.values())))}
+        codes[name] = np.full(n, -1, dtype=np.int64)
+        codes[name][list(values)] = [number[value] for value in values.values()]
+    return codes
+
+
+def _duplicates(of: Ints, rows: pa.Table, n: int) -> Ints:
+    """Pairs of pictures whose perceptual hashes say that they are one picture saved twice."""
+    from pinflow.learning.splits import near
+
+    phash = np.zeros(n, dtype=np.uint64)
+    phash[of] = rows["phash"].to_numpy()
+    pairs = np.stack(near(phash), axis=1) if n else np.zeros((0, 2), dtype=np.int64)
+    return np.unique(np.sort(pairs, axis=1), axis=0)

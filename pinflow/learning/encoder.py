@@ -11,12 +11,12 @@ import pyarrow as pa
 from pinflow.collection import EncoderRecipe
 from pinflow.errors import PinflowError
 from pinflow.learning.dataset import Dataset, Ints, Mask, join
-from pinflow.learning.evaluate import Estimate, Report, report_on
+from pinflow.learning.evaluate import Report, report_on
 from pinflow.learning.head import IDENTITY, Head
-from pinflow.learning.promotion import Promotion, decide, gain_on_known, gain_on_unseen, strongest, unseen_by
-from pinflow.learning.tune import Recipe, tune
-
-_TUNABLE = ("related", "label")
+from pinflow.learning.loss import canonical
+from pinflow.learning.positives import described
+from pinflow.learning.promotion import Choice, Promotion, choose, decide, gain_on_known, unseen_by
+from pinflow.learning.tune import Recipe, fit
 
 
 @dataclass(frozen=True)
@@ -38,19 +38,21 @@ def fit_encoder(
     *,
     served: Head | None,
     trained_on: Collection[str] = (),
+    attributes: Collection[str] = (),
     seed: int = 0,
 ) -> EncoderFit:
     """Tune a head on all labels of a collection and decide whether it is served.
 
     `features`: `schema.features` of all labels; `rows`: their `schema.SPLIT_ROWS` after
     `splits.resolve(..., trained_on=trained_on)`; `served`: the head in use on the *same* trunk, None if
-    there is none; `trained_on`: `EncoderFit.trained_on` of the fit that made it.
+    there is none; `trained_on`: `EncoderFit.trained_on` of the fit that made it; `attributes`: the columns
+    that also mean "alike".
 
-    The candidate is tuned on train alone: val stays unseen, so that it can judge later candidates
-    and widen the gallery of the report. Test and held-out pictures are never learned from.
+    The candidate is tuned on train alone. Val only says when to stop, so that it can judge later
+    candidates and widen the gallery of the report. Test and held-out pictures are never learned from.
     Raises `PinflowError` for a recipe that this version cannot follow.
     """
-    settings, notes = _settings(recipe)
+    settings, notes = _settings(recipe, attributes)
     data = join(features, rows)
     if served is not None and data.vectors.shape[1] and not served.fits(data.vectors.shape[1]):
         notes.append("the served head was fitted to another trunk: compared with the frozen space instead")
@@ -63,9 +65,11 @@ def fit_encoder(
 
     learned = training_rows(data)
     judged = unseen_by(data, served, trained_on)
-    unseen = gain_on_unseen(data, served, settings, judged=judged, seed=seed)
-    candidate = tune(data, learned, settings, seed=seed).softened(strongest(unseen))
-    promotion = _judge(data, candidate, served, settings, judged, unseen, seed)
+    choice = choose(data, served, settings, judged=judged, seed=seed)
+    tuned = fit(data, learned, choice.recipe, watch=np.flatnonzero(data.in_splits("val")), seed=seed)
+    notes += [tuned.note] if tuned.note else []
+    candidate = tuned.head.softened(choice.strength)
+    promotion = _judge(data, candidate, served, choice, judged, seed)
     if promotion.promoted:
         served, trained_on = candidate, {*data.sha256[learned].tolist(), *data.group[learned].tolist()}
     return _fit(data, candidate, served, promotion, trained_on, notes, seed)
@@ -81,25 +85,32 @@ def training_rows(data: Dataset) -> Ints:
 
 
 def _judge(
-    data: Dataset,
-    candidate: Head,
-    served: Head,
-    settings: Recipe,
-    judged: Mask,
-    unseen: dict[float, Estimate],
-    seed: int,
+    data: Dataset, candidate: Head, served: Head, choice: Choice, judged: Mask, seed: int
 ) -> Promotion:
     if candidate.kind == "identity":
-        return Promotion(
-            False, "nothing to learn from: two labels with two training pictures each are needed"
-        )
+        return Promotion(False, _nothing(data, choice.recipe))
     if candidate.digest == served.digest:
         return Promotion(False, "the candidate is what is served already")
-    strength = strongest(unseen)
     known = gain_on_known(
-        data, served, settings, judged=judged, relevant=data.same_label, strength=strength, seed=seed
+        data,
+        served,
+        choice.recipe,
+        judged=judged,
+        relevant=data.same_label,
+        strength=choice.strength,
+        seed=seed,
     )
-    return decide(known, unseen.get(strength), strength)
+    return decide(known, choice.unseen, choice.strength, choice.recipe.kind)
+
+
+def _nothing(data: Dataset, recipe: Recipe) -> str:
+    """Why a tuning gave nothing."""
+    learned = training_rows(data)
+    if len(learned) > 1 and np.ptp(data.vectors[learned], axis=0).max() < 1e-6:
+        return "nothing to learn from: all training pictures look the same to the trunk"
+    names = [name for code, name in enumerate(data.label_names) if (data.labels[learned] == code).sum() < 2]
+    few = f" (too few: {', '.join(names[:3])})" if names and "label" in recipe.positives.by else ""
+    return "nothing to learn from: two labels with two training pictures each are needed" + few
 
 
 def _fit(
@@ -116,7 +127,7 @@ def _fit(
     return EncoderFit(candidate, served, promotion, tuple(sorted(trained_on)), measured, tuple(notes))
 
 
-def _settings(recipe: EncoderRecipe) -> tuple[Recipe | None, list[str]]:
+def _settings(recipe: EncoderRecipe, attributes: Collection[str]) -> tuple[Recipe | None, list[str]]:
     """The recipe in this room's terms (None: do not tune), and what of it is not followed."""
     if recipe.tune == "none":
         return None, []
@@ -124,12 +135,9 @@ def _settings(recipe: EncoderRecipe) -> tuple[Recipe | None, list[str]]:
         raise PinflowError(
             "`encoder.tune: full` (tuning the trunk itself) is not there yet: use `head` or `none`"
         )
-    if recipe.loss not in ("auto", "supcon"):
-        raise PinflowError(f"`encoder.loss: {recipe.loss}` is not there yet: use `auto` or `supcon`")
     if recipe.grayscale:
         raise PinflowError("`encoder.grayscale: true` needs `tune: full`, which is not there yet")
-    wanted = set(recipe.positives)
-    if not wanted & set(_TUNABLE):
-        raise PinflowError(f"`encoder.positives` needs one of {', '.join(_TUNABLE)} for now")
-    notes = [f"positives `{name}` are not used yet" for name in sorted(wanted - set(_TUNABLE))]
-    return Recipe(by_label="label" in wanted, by_related="related" in wanted), notes
+    loss = canonical(recipe.loss)
+    positives = described(recipe.positives, attributes, recipe.match)
+    notes = ["positives `captions` are for the text encoder"] if "captions" in recipe.positives else []
+    return Recipe(positives, loss=loss), notes

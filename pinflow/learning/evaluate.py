@@ -1,14 +1,14 @@
-"""Metrics: the one place where retrieval is measured. Numpy alone, exact search, intervals always.
+"""Metrics: the one place where retrieval is measured. Exact search, intervals always.
 
-Measures: recall@k (a relevant picture among the k nearest), MAP@R (Musgrave et al. 2020, "A Metric
-Learning Reality Check", arXiv 2003.08505) with R counted for each query in the gallery it is asked
-of. Intervals: percentile bootstrap over queries (Efron 1979).
+Measures: recall@k (a relevant picture among the k nearest), R-precision and MAP@R (Musgrave et al. 2020,
+"A Metric Learning Reality Check", arXiv 2003.08505) with R counted for each query in the gallery it is
+asked of; NMI of k-means clusters against classes. Intervals: percentile bootstrap over queries (Efron 1979).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,9 @@ import pyarrow as pa
 from pinflow.learning.dataset import Dataset, Floats, Ints, Mask, join
 from pinflow.learning.head import Head
 
-METRICS = ("recall@1", "recall@5", "recall@10", "map@r")
+METRICS = ("recall@1", "recall@5", "recall@10", "r-precision", "map@r")
 RESAMPLES = 2000
+WORST, SHOWN = 8, 8  # queries of a report, and neighbours of each
 LEVEL = 0.95
 # Similarities held at once: 16 MB of float32 (and some 100 MB around them), however large the gallery.
 _CELLS = 4 * 1024 * 1024
@@ -47,6 +48,16 @@ class PerQuery:
 
 
 @dataclass(frozen=True)
+class Missed:
+    """A query and what the served space finds nearest to it, best first; pictures by sha256."""
+
+    query: str
+    average: float  # MAP@R
+    neighbours: list[str]
+    right: list[bool]
+
+
+@dataclass(frozen=True)
 class Report:
     """Every head on the same queries. `to_json` gives plain dicts."""
 
@@ -54,6 +65,11 @@ class Report:
     gallery: int
     overall: dict[str, dict[str, Estimate]]  # head -> metric -> estimate
     labels: dict[str, dict[str, dict[str, Estimate]]]  # label -> head -> metric -> estimate
+    nmi: dict[str, float | None] = field(default_factory=dict)  # head -> k-means against labels
+    # Head -> share of the queries of a label (row) whose nearest neighbour has a label (column), by name.
+    confusion: dict[str, list[list[float]]] = field(default_factory=dict)
+    names: list[str] = field(default_factory=list)  # of the rows and columns
+    worst: list[Missed] = field(default_factory=list)  # of the last head
 
     def to_json(self) -> dict[str, Any]:
         """The report as dicts, strings and numbers."""
@@ -84,13 +100,96 @@ def report_on(data: Dataset, heads: Mapping[str, Head], *, seed: int = 0) -> Rep
         if mine.any():
             labels[label] = {name: _estimates(score, mine, seed) for name, score in scores.items()}
     overall = {name: _estimates(score, np.ones(len(asked), bool), seed) for name, score in scores.items()}
-    return Report(len(asked), len(gallery), overall, labels)
+    spaces = {name: head.apply(data.vectors) for name, head in heads.items()}
+    nearest = {name: neighbours(space, asked, gallery, SHOWN) for name, space in spaces.items()}
+    return Report(
+        len(asked),
+        len(gallery),
+        overall,
+        labels,
+        {name: nmi(space[gallery], data.primary[gallery], seed=seed) for name, space in spaces.items()},
+        {name: confusion(data, asked, found) for name, found in nearest.items()},
+        list(data.label_names),
+        _worst(data, list(scores.values())[-1], list(nearest.values())[-1]) if scores else [],
+    )
 
 
-def per_query(vectors: Floats, queries: Ints, gallery: Ints, relevant: Relevance) -> PerQuery:
+def neighbours(vectors: Floats, queries: Ints, gallery: Ints, count: int) -> Ints:
+    """The `count` rows of the gallery most similar to each query (q, count), never itself, best first."""
+    found = [np.zeros((0, min(count, max(0, len(gallery) - 1))), dtype=np.int64)]
+    step = max(1, _CELLS // max(1, len(gallery)))
+    for start in range(0, len(queries), step):
+        rows = queries[start : start + step]
+        similarity = vectors[rows] @ vectors[gallery].T
+        similarity[rows[:, None] == gallery[None, :]] = -np.inf
+        if found[0].shape[1]:
+            found.append(gallery[_nearest(similarity, found[0].shape[1])])
+    return np.concatenate(found)
+
+
+def nmi(vectors: Floats, classes: Ints, *, seed: int = 0) -> float | None:
+    """Normalised mutual information of k-means clusters (as many as classes) and classes (n,)."""
+    from sklearn.cluster import KMeans
+    from sklearn.metrics import normalized_mutual_info_score
+
+    number = len(np.unique(classes))
+    if number < 2 or len(np.unique(vectors, axis=0)) < number:
+        return None
+    found = KMeans(number, n_init=3, random_state=seed).fit_predict(vectors)
+    return float(normalized_mutual_info_score(classes, found))
+
+
+def confusion(data: Dataset, queries: Ints, nearest: Ints) -> list[list[float]]:
+    """For each label of the queries the share whose nearest neighbour (q, 1 or more) has each label. A shared
+    label counts as the query's own; rows sum to 1, or to 0 without a query."""
+    table = np.zeros((len(data.label_names),) * 2)
+    if nearest.shape[1]:
+        first = nearest[:, 0]
+        for mine in range(len(table)):
+            asked = (data.labels[queries] == mine).any(axis=1)
+            shared = (data.labels[first] == mine).any(axis=1)
+            found = np.where(shared, mine, data.primary[first])[asked]
+            table[mine] = np.bincount(found, minlength=len(table)) / max(1, len(found))
+    rows: list[list[float]] = table.tolist()
+    return rows
+
+
+def crop_recall(vectors: Floats, crops: Floats, labels: Ints) -> Estimate:
+    """How often a crop finds the very picture it was cut from first, among the pictures of its label: what a
+    space that only knows classes loses. `crops` (n, d) of `vectors` (n, d), unit; `labels` (n,)."""
+    n = len(vectors)
+    rows = np.arange(n)
+    found = per_query(
+        np.concatenate([vectors, crops]),
+        rows + n,
+        rows,
+        lambda a, b: (a - n)[:, None] == b[None, :],
+        excluded=lambda a, b: labels[a - n][:, None] != labels[b][None, :],
+    )
+    return bootstrap(found.values["recall@1"])
+
+
+def _worst(data: Dataset, score: PerQuery, nearest: Ints) -> list[Missed]:
+    """The queries with the lowest MAP@R."""
+    order = np.argsort(score.values["map@r"], kind="stable")[:WORST]
+    return [
+        Missed(
+            str(data.sha256[score.rows[i]]),
+            float(score.values["map@r"][i]),
+            data.sha256[nearest[i]].tolist(),
+            data.same_label(score.rows[[i]], nearest[i])[0].tolist(),
+        )
+        for i in order.tolist()
+    ]
+
+
+def per_query(
+    vectors: Floats, queries: Ints, gallery: Ints, relevant: Relevance, *, excluded: Relevance | None = None
+) -> PerQuery:
     """Metrics of each query, by exact cosine search in chunks of bounded memory.
 
-    `vectors` (n, d) unit float32; `queries`, `gallery`: row numbers. A row is never its own neighbour.
+    `vectors` (n, d) unit float32; `queries`, `gallery`: row numbers. A row is never its own neighbour, nor
+    is what `excluded` names (pictures of the same shop, say): neither found nor missed.
     Queries with nothing relevant in the gallery are left out.
     """
     kept: list[Ints] = [queries[:0]]
@@ -100,6 +199,8 @@ def per_query(vectors: Floats, queries: Ints, gallery: Ints, relevant: Relevance
     for start in range(0, len(queries), step):
         rows = queries[start : start + step]
         itself = rows[:, None] == gallery[None, :]
+        if excluded is not None:
+            itself |= excluded(rows, gallery)
         match = relevant(rows, gallery) & ~itself
         possible = match.sum(axis=1)
         asked = possible > 0
@@ -148,8 +249,9 @@ def _measure(hits: Mask, possible: Ints) -> dict[str, Values]:
     found: Values = np.maximum.accumulate(hits, axis=1).astype(np.float64)
     last = hits.shape[1] - 1
     values = {f"recall@{k}": found[:, min(k - 1, last)] for k in (1, 5, 10)}
+    exact: Values = (hits & within).sum(axis=1) / possible
     average: Values = (precision * (hits & within)).sum(axis=1) / possible
-    return values | {"map@r": average}
+    return values | {"r-precision": exact, "map@r": average}
 
 
 def _resampled(values: Values, seed: int) -> Values:

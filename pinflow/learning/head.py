@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from pinflow.errors import CorruptError
 
-Kind = Literal["identity", "linear", "residual"]
+Kind = Literal["identity", "linear", "residual", "affine"]
 Array = npt.NDArray[np.float32]
 
 
@@ -30,6 +30,7 @@ class Head:
     linear     `weight` (d, w)                weight @ x
     residual   `directions` (k, w), `gains`   x, stretched by 1 + gains[i] along the orthonormal
                (k,)                           directions[i]: nothing that the trunk knew is lost
+    affine     `weight` (d, w), `bias` (d,)   weight @ (x / |x|) + bias
     ========== ============================== =====================================================
     """
 
@@ -58,7 +59,7 @@ class Head:
 
     def width(self, trunk_width: int) -> int:
         """Numbers in a vector that comes out, given the numbers in one that goes in."""
-        return len(self.weights["weight"]) if self.kind == "linear" else trunk_width
+        return len(self.weights["weight"]) if "weight" in self.weights else trunk_width
 
     def apply(self, vectors: Array) -> Array:
         """float32 (n, w) -> float32 (n, d), rows of length 1 (a zero vector stays zero)."""
@@ -70,9 +71,9 @@ class Head:
         elif self.kind == "residual":
             directions = self.weights["directions"]
             out = (out + (out @ directions.T * self.weights["gains"]) @ directions).astype(np.float32)
-        norm = np.maximum(np.linalg.norm(out, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-        unit: Array = (out / norm).astype(np.float32)
-        return unit
+        elif self.kind == "affine":
+            out = (_unit(out) @ self.weights["weight"].T + self.weights["bias"]).astype(np.float32)
+        return _unit(out)
 
     def softened(self, strength: float) -> Head:
         """A residual head that goes only part of the way: 0 is the frozen space, 1 the head itself.
@@ -103,12 +104,23 @@ class Head:
             kind = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["pinflow.head"])["kind"]
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
             raise CorruptError(f"not a head: {error}; fit the encoder again") from error
-        expected = {"identity": set(), "linear": {"weight"}, "residual": {"directions", "gains"}}
+        expected = {
+            "identity": set(),
+            "linear": {"weight"},
+            "residual": {"directions", "gains"},
+            "affine": {"weight", "bias"},
+        }
         if expected.get(kind) != set(weights):
             raise CorruptError(
                 f"a head of kind {kind!r} with weights {sorted(weights)}: fit the encoder again"
             )
         return Head(kind, weights)
+
+
+def _unit(vectors: Array) -> Array:
+    norm = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    unit: Array = (vectors / norm).astype(np.float32)
+    return unit
 
 
 IDENTITY = Head()

@@ -21,7 +21,7 @@ from pinflow import schema
 from pinflow.learning.dataset import Dataset, Ints, Mask
 from pinflow.learning.evaluate import Estimate, Relevance, Values, bootstrap, per_query
 from pinflow.learning.head import Head
-from pinflow.learning.tune import Recipe, tune
+from pinflow.learning.tune import MANY_SETS, Recipe, tune
 
 MIN_LABELS = 8  # below, too few labels are left to learn from when some are put aside
 # How far a head may go from the frozen space. Unseen labels choose, known ones then judge that choice
@@ -41,13 +41,18 @@ class Promotion:
     queries: int = 0
     unseen_labels: Estimate | None = None  # the gain on labels that the head was not tuned on
     strength: float = 1.0  # of the candidate, see `STRENGTHS`
+    kind: str = "residual"  # of the candidate's head
 
 
-def decide(known: Estimate, unseen: Estimate | None = None, strength: float = 1.0) -> Promotion:
+def decide(
+    known: Estimate, unseen: Estimate | None = None, strength: float = 1.0, kind: str = "residual"
+) -> Promotion:
     """The rule. `known`: gain on known labels; `unseen`: on unseen ones, None where there are too few."""
 
     def verdict(promoted: bool, reason: str) -> Promotion:
-        return Promotion(promoted, reason, known.value, known.low, known.high, known.n, unseen, strength)
+        return Promotion(
+            promoted, reason, known.value, known.low, known.high, known.n, unseen, strength, kind
+        )
 
     if known.value is None or known.low is None or known.high is None:
         return verdict(False, "no query to measure with: more pictures are needed")
@@ -99,10 +104,8 @@ def gain_on_known(
 def gain_on_unseen(
     data: Dataset, served: Head, recipe: Recipe, *, judged: Mask, seed: int = 0
 ) -> dict[float, Estimate]:
-    """For each of `STRENGTHS` the gain on labels that were put aside, a few at a time.
-
-    Empty with fewer than `MIN_LABELS` labels.
-    """
+    """For each of `STRENGTHS` (an `affine` head has but one) the gain on labels that were put aside, a few
+    at a time. Empty with fewer than `MIN_LABELS` labels."""
     usable = data.in_splits("train", "val")
     present = np.unique(data.labels[usable])
     present = present[present >= 0]
@@ -111,15 +114,16 @@ def gain_on_unseen(
     # By the names' hashes, so that neighbours in the alphabet do not share a fold.
     shuffled = sorted(present, key=lambda one: hashlib.sha256(data.label_names[one].encode()).hexdigest())
     folds = min(schema.FOLDS, len(present) // 2)
-    gains: dict[float, list[Values]] = {strength: [np.zeros(0)] for strength in STRENGTHS}
+    strengths = STRENGTHS if recipe.kind == "residual" else STRENGTHS[:1]
+    gains: dict[float, list[Values]] = {strength: [np.zeros(0)] for strength in strengths}
     for fold in range(folds):
         aside = data.in_labels(np.array(shuffled[fold::folds]))
         # A group may span labels: what is asked must not have been learned under another one.
         learned = usable & ~aside & ~np.isin(data.group, data.group[aside])
         head = tune(data, np.flatnonzero(learned), recipe, seed=seed)
-        heads = [head.softened(strength) for strength in STRENGTHS]
+        heads = [head.softened(strength) for strength in strengths]
         found = _gains(data, heads, served, np.flatnonzero(judged & aside), data.same_label)
-        for strength, gain in zip(STRENGTHS, found, strict=True):
+        for strength, gain in zip(strengths, found, strict=True):
             gains[strength].append(gain)
     return {strength: bootstrap(np.concatenate(found), seed=seed) for strength, found in gains.items()}
 
@@ -128,6 +132,32 @@ def strongest(unseen: dict[float, Estimate]) -> float:
     """The strongest head without a significant loss on unseen labels; the weakest if each loses."""
     fine = [strength for strength, gain in unseen.items() if gain.high is None or gain.high >= 0]
     return max(fine) if fine else min(unseen, default=1.0)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which head to tune, how far to go with it, and what it gains on unseen labels."""
+
+    recipe: Recipe
+    strength: float = 1.0
+    unseen: Estimate | None = None
+
+
+def choose(data: Dataset, served: Head, recipe: Recipe, *, judged: Mask, seed: int = 0) -> Choice:
+    """The kind of head, by unseen labels alone, so that known ones can judge it without bias.
+
+    `affine` where there are `MANY_SETS` to know the directions by and it gains surely on labels put aside;
+    else `residual`, as strong as unseen labels allow.
+    """
+    rows = np.flatnonzero(data.in_splits("train", "val"))
+    if len(recipe.positives.of(data, rows, seed=seed).sets()) >= MANY_SETS:
+        wide = recipe.as_affine()
+        gain = gain_on_unseen(data, served, wide, judged=judged, seed=seed).get(1.0)
+        if gain is not None and gain.low is not None and gain.low > 0:
+            return Choice(wide, 1.0, gain)
+    gains = gain_on_unseen(data, served, recipe, judged=judged, seed=seed)
+    strength = strongest(gains)
+    return Choice(recipe, strength, gains.get(strength))
 
 
 def _gains(

@@ -1,14 +1,21 @@
-"""The evaluation as a person reads it: one plot, and one page that needs nothing but itself."""
+"""The evaluation as a person reads it: plots, and one page that needs nothing but itself."""
 
 from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-METRICS = {"recall@1": "recall@1", "recall@10": "recall@10", "map@r": "MAP@R"}
+METRICS = {
+    "recall@1": "recall@1",
+    "recall@5": "recall@5",
+    "recall@10": "recall@10",
+    "r-precision": "R-precision",
+    "map@r": "MAP@R",
+}
+DRAWN_LABELS = 40
 SPACES = {"frozen": "#9aa5b1", "candidate": "#d9a441", "served": "#2f7d6b"}
 
 
@@ -45,13 +52,44 @@ def plot(report: Mapping[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-def page(report: Mapping[str, Any], picture: bytes, title: str) -> str:
-    """The report as HTML: the decision and why, the plot, and a table over all and by label."""
+def confusion_plot(report: Mapping[str, Any]) -> bytes | None:
+    """Before and after: which label the nearest neighbour has, by the query's label, as a PNG; None where
+    there are too many labels to draw, or one alone."""
+    from matplotlib.figure import Figure
+
+    spaces = [space for space in ("frozen", "served") if space in report.get("confusion", {})]
+    names = report.get("names", [])
+    if not spaces or not 2 <= len(names) <= DRAWN_LABELS:
+        return None
+    side = 2.4 + 0.16 * len(names)
+    figure = Figure(figsize=(2 * side, side), dpi=96, layout="constrained")
+    for number, space in enumerate(spaces):
+        axes = figure.add_subplot(1, len(spaces), number + 1)
+        axes.imshow(report["confusion"][space], vmin=0, vmax=1, cmap="Greens")
+        axes.set_title(space, fontsize=9)
+        axes.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
+        axes.set_yticks(range(len(names)), names if number == 0 else [], fontsize=7)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def page(
+    report: Mapping[str, Any],
+    picture: bytes,
+    title: str,
+    *,
+    thumbnails: Mapping[str, bytes] | None = None,
+) -> str:
+    """The report as HTML: the decision and why, the plots, a table over all and by label, and the worst
+    queries with what they find. `thumbnails`: WebP by sha256; queries without one are told by digest.
+    """
     rows = [_row("all labels", report["overall"])]
     rows += [_row(label, spaces) for label, spaces in sorted(report["labels"].items())]
     heads = "".join(f"<th>{escape(f'{s} {m}')}</th>" for s in SPACES for m in METRICS.values())
     verdict = "promoted" if report["promoted"] else "not promoted"
     data = base64.b64encode(picture).decode()
+    confused = confusion_plot(report)
     return f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{escape(title)}: evaluation</title>
@@ -61,6 +99,9 @@ table {{ border-collapse: collapse; font-variant-numeric: tabular-nums }}
 th, td {{ padding: .25rem .6rem; text-align: right; border-bottom: 1px solid #8884 }}
 th:first-child, td:first-child {{ text-align: left }}
 small {{ opacity: .6 }}
+.queries img {{ filter: none; height: 5rem; border: 3px solid #c0504d; border-radius: 4px }}
+.queries img.right {{ border-color: #2f7d6b }}
+.queries img.query {{ border-color: transparent; margin-right: 1rem }}
 @media (prefers-color-scheme: dark) {{
   body {{ background: #16181b; color: #e6e6e6 }}
   img {{ filter: invert(.9) hue-rotate(180deg) }}
@@ -72,8 +113,41 @@ small {{ opacity: .6 }}
 is relevant if it shares a label. Intervals: 95%, bootstrap over queries.</p>
 <img alt="Metrics of frozen, candidate and served" src="data:image/png;base64,{data}">
 <table><tr><th>label</th>{heads}</tr>{"".join(rows)}</table>
+{_agreement(report.get("nmi", {}))}
+{_figure("Which label is nearest", confused)}
+{_missed(report.get("worst", []), thumbnails or {})}
 </html>
 """
+
+
+def _agreement(found: Mapping[str, float | None]) -> str:
+    told = ", ".join(f"{escape(space)} {value:.3f}" for space, value in found.items() if value is not None)
+    return f"<p>k-means clusters against labels (normalised mutual information): {told}.</p>" if told else ""
+
+
+def _figure(title: str, png: bytes | None) -> str:
+    if png is None:
+        return ""
+    data = base64.b64encode(png).decode()
+    return f'<h2>{escape(title)}</h2><img alt="{escape(title)}" src="data:image/png;base64,{data}">'
+
+
+def _missed(worst: Sequence[Mapping[str, Any]], thumbnails: Mapping[str, bytes]) -> str:
+    """Each query, then what the served space finds nearest: green shares its label, red does not."""
+    lines = []
+    for query in worst:
+        found = zip(query["neighbours"], query["right"], strict=True)
+        shown = [_thumbnail(query["query"], "query", thumbnails)]
+        shown += [_thumbnail(one, "right" if right else "wrong", thumbnails) for one, right in found]
+        lines.append(f"<p>{''.join(shown)} <small>MAP@R {query['average']:.2f}</small></p>")
+    return f'<h2>The worst queries</h2><div class="queries">{"".join(lines)}</div>' if lines else ""
+
+
+def _thumbnail(sha256: str, kind: str, thumbnails: Mapping[str, bytes]) -> str:
+    if sha256 not in thumbnails:
+        return f"<code>{escape(sha256[:8])}</code> "
+    data = base64.b64encode(thumbnails[sha256]).decode()
+    return f'<img class="{kind}" alt="{kind}" src="data:image/webp;base64,{data}">'
 
 
 def _row(name: str, spaces: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Batches for contrastive training: a few pictures of each of a few classes.
+"""Batches for contrastive training: a few pictures of each of a few classes, from any mixture of positives.
 
 Written here because `MPerClassSampler` of pytorch-metric-learning 2.9 refuses a batch larger than
 `per_class` times the number of classes, and real collections have two labels or labels of one picture.
@@ -6,7 +6,7 @@ Written here because `MPerClassSampler` of pytorch-metric-learning 2.9 refuses a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ Ints = npt.NDArray[np.int64]
 
 
 def batches(
-    classes: Ints,
+    classes: Ints | Sequence[Ints],
     rng: np.random.Generator,
     *,
     size: int = 128,
@@ -24,22 +24,34 @@ def batches(
 ) -> Iterator[Ints]:
     """Endless batches of at most `size` distinct row numbers, the classes as balanced as they can be.
 
-    `classes` (n,) gives the class of each row. With fewer classes than `size // per_class`, each gives
+    `classes` (n,) gives the class of each row, -1 for none; of several such groupings (label, style,
+    cluster) each batch follows the next one in turn. With fewer classes than `size // per_class`, each gives
     more rows, but never one twice: a class of one picture gives one. `partners` (p, 2) are pairs of
     rows that belong together: half of the rows drawn bring one of theirs along.
     """
-    members = [np.flatnonzero(classes == one) for one in np.unique(classes)]
+    groupings = [classes] if isinstance(classes, np.ndarray) else list(classes)
+    members = [_members(one) for one in groupings]
+    members = [one for one in members if one]
     if not members:
         return
-    beside = _beside(len(classes), partners)
+    beside = _beside(len(groupings[0]), partners)
     while True:
-        chosen = rng.permutation(len(members))[: max(1, size // per_class)]
-        share = max(per_class, size // len(chosen))
-        rows: list[int] = []
-        for one in chosen:
-            rows += _draw(members[one], share, beside, rng)
-        # First come, first kept: a partner may have come along with two rows.
-        yield np.array(list(dict.fromkeys(rows))[:size], dtype=np.int64)
+        for own in members:
+            chosen = rng.permutation(len(own))[: max(1, size // per_class)]
+            share = max(per_class, size // len(chosen))
+            rows: list[int] = []
+            for one in chosen:
+                rows += _draw(own[one], share, beside, rng)
+            # First come, first kept: a partner may have come along with two rows.
+            yield np.array(list(dict.fromkeys(rows))[:size], dtype=np.int64)
+
+
+def _members(classes: Ints) -> list[Ints]:
+    """The rows of each class."""
+    order = np.argsort(classes, kind="stable")
+    order = order[classes[order] >= 0]
+    edges = np.flatnonzero(np.diff(classes[order])) + 1
+    return [rows for rows in np.split(order, edges) if len(rows)]
 
 
 def _draw(rows: Ints, share: int, beside: list[list[int]], rng: np.random.Generator) -> list[int]:

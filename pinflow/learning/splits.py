@@ -139,7 +139,7 @@ def leaks(rows: pa.Table) -> list[str]:
     found += [
         f"{name} is in {' and '.join(sorted(tied))}" for name, tied in sorted(where.items()) if len(tied) > 1
     ]
-    left, right = _near(_column(used, "phash"))
+    left, right = near(_column(used, "phash"))
     found += [
         f"almost the same picture: {ids[a]} in {splits[a]} and {ids[b]} in {splits[b]}"
         for a, b in zip(left.tolist(), right.tolist(), strict=True)
@@ -180,7 +180,7 @@ def _components(keys: Sequence[Sequence[str]], phash: npt.NDArray[np.uint64]) ->
     number: dict[str, int] = {}
     pairs = [(i, number.setdefault(key, n + len(number))) for i, own in enumerate(keys) for key in own]
     ends = np.array(pairs, dtype=np.int64).reshape(-1, 2)
-    left, right = _near(phash)
+    left, right = near(phash)
     a, b = np.concatenate([ends[:, 0], left]), np.concatenate([ends[:, 1], right])
     size = n + len(number)
     graph = coo_array((np.ones(len(a), dtype=np.int8), (a, b)), shape=(size, size))
@@ -197,7 +197,7 @@ def _members(component: npt.NDArray[np.int64]) -> Iterable[list[int]]:
     return [part.tolist() for part in np.split(order, edges)]
 
 
-def _near(phash: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def near(phash: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Pairs of rows whose hashes differ in at most `NEAR_BITS` bits, by exhaustive blocked comparison."""
     values, rows = np.unique(phash, return_inverse=True)
     first = np.full(len(values), len(phash), dtype=np.int64)

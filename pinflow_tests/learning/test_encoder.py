@@ -164,19 +164,27 @@ def test_tune_none_serves_the_frozen_space() -> None:
     ("recipe", "says"),
     [
         ({"tune": "full"}, "tune: full"),
-        ({"loss": "triplet"}, "loss: triplet"),
+        ({"loss": "tripel"}, "did you mean triplet"),
         ({"grayscale": True}, "grayscale"),
         ({"positives": ["captions"]}, "positives"),
     ],
 )
-def test_recipes_of_later_versions_are_refused(recipe: dict[str, object], says: str) -> None:
+def test_recipes_that_cannot_be_followed_are_refused(recipe: dict[str, object], says: str) -> None:
     with pytest.raises(PinflowError, match=says):
         fit_encoder(*LEARNABLE, EncoderRecipe(**recipe), served=None)  # type: ignore[arg-type]
 
 
-def test_positives_not_yet_used_are_named() -> None:
-    fit = fit_encoder(*LEARNABLE, EncoderRecipe(positives=["label", "attributes"]), served=None)
-    assert fit.notes == ("positives `attributes` are not used yet",)
+def test_captions_are_left_to_the_text_encoder() -> None:
+    fit = fit_encoder(*LEARNABLE, EncoderRecipe(positives=["label", "captions"]), served=None)
+    assert "positives `captions` are for the text encoder" in fit.notes
+
+
+def test_attributes_that_do_not_exist_are_named() -> None:
+    recipe = EncoderRecipe(positives=["attributes"])
+    with pytest.raises(PinflowError, match="names no column"):
+        fit_encoder(*LEARNABLE, recipe, served=None)
+    with pytest.raises(PinflowError, match="'school'; what the source gives: none"):
+        fit_encoder(*LEARNABLE, recipe, served=None, attributes=["school"])
 
 
 def test_missing_features_are_named() -> None:

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pinflow.learning import evaluate, splits
+from pinflow.learning import evaluate, protocols, report, splits
 from pinflow.learning.dataset import join
 from pinflow.learning.head import IDENTITY
 from pinflow_tests.learning.conftest import clustered, features, pictures
@@ -122,3 +124,94 @@ def test_a_picture_under_two_labels_is_one_row_with_both() -> None:
     assert data.same_label(both, np.arange(3)).all()
     others = np.setdiff1d(np.arange(3), both)
     assert not data.same_label(others[:1], others[1:]).any()
+
+
+def test_what_is_excluded_is_neither_found_nor_missed() -> None:
+    # From 0 degrees: right at 10 but of the same shop, wrong at 20, right at 30.
+    vectors, shop = on_a_circle(0, 10, 20, 30), np.array([0, 0, 1, 1])
+    args = (vectors, np.array([0]), np.arange(4), relevance([1, 1, 0, 1]))
+    assert evaluate.per_query(*args).values["recall@1"].tolist() == [1]
+    apart = evaluate.per_query(*args, excluded=lambda a, b: shop[a][:, None] == shop[b][None])
+    assert apart.values["recall@1"].tolist() == [0]
+    assert apart.values["r-precision"].tolist() == [0]  # R is 1 now
+    assert apart.values["recall@5"].tolist() == [1]
+
+
+def test_r_precision_by_hand() -> None:
+    found = evaluate.per_query(
+        on_a_circle(0, 10, 20, 40, 90), np.array([0]), np.arange(5), relevance([1, 0, 1, 1, 0])
+    )
+    assert found.values["r-precision"].tolist() == [0.5]
+
+
+def test_nmi_tells_clusters_from_noise() -> None:
+    of = np.repeat([0, 1], 20)
+    apart = on_a_circle(*np.where(of == 0, 0, 120) + np.arange(40) / 10)
+    assert evaluate.nmi(apart, of) == pytest.approx(1)
+    mixed = evaluate.nmi(apart, np.tile([0, 1], 20))
+    assert mixed is not None
+    assert mixed < 0.1
+    assert evaluate.nmi(apart, of * 0) is None
+    assert evaluate.nmi(np.ones((4, 2), np.float32), np.array([0, 0, 1, 1])) is None
+
+
+def test_a_crop_finds_its_picture() -> None:
+    vectors = on_a_circle(0, 30, 60, 90)
+    one = np.zeros(4, dtype=np.int64)
+    assert evaluate.crop_recall(vectors, on_a_circle(2, 31, 58, 80), one).value == 1
+    assert evaluate.crop_recall(vectors, on_a_circle(2, 31, 58, 50), one).value == 0.75
+    # Among its own label alone: the one at 60 degrees is of another.
+    assert evaluate.crop_recall(vectors, on_a_circle(2, 31, 58, 50), np.array([0, 1, 0, 1])).value == 0.75
+    assert evaluate.crop_recall(vectors, on_a_circle(2, 31, 58, 61), np.array([0, 0, 0, 1])).value == 1
+
+
+def test_the_report_tells_confusion_and_the_worst_queries() -> None:
+    ids, labels, vectors = clustered(3, 40)
+    tables = [
+        splits.assign(pictures([i for i, own in zip(ids, labels, strict=True) if own == label]), label)
+        for label in sorted(set(labels))
+    ]
+    found = evaluate.report(features(ids, vectors), splits.resolve(tables), {"frozen": IDENTITY})
+    assert [pytest.approx(1)] * 3 == [sum(row) for row in found.confusion["frozen"]]
+    assert [one.average for one in found.worst] == sorted(one.average for one in found.worst)
+    assert all(one.query not in one.neighbours for one in found.worst)
+    assert found.nmi["frozen"] is not None
+    html = report.page(
+        {**found.to_json(), "promoted": False, "why": "<b>"},
+        b"png",
+        "x",
+        thumbnails={found.worst[0].query: b"webp"},
+    )
+    assert "&lt;b&gt;" in html
+    assert html.count('class="query"') == 1
+    assert "Which label is nearest" in html
+
+
+def test_a_hundred_thousand_pictures_take_bounded_memory() -> None:
+    """A similarity matrix of all of them would take 40 GB."""
+    code = (
+        "import resource, numpy as np\n"
+        "from pinflow.learning.evaluate import per_query\n"
+        "n, d = 100_000, 512\n"
+        "of = np.arange(n) // 10\n"
+        "vectors = np.random.default_rng(0).standard_normal((n, d), dtype=np.float32)\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "same = lambda a, b: of[a][:, None] == of[b][None]\n"
+        "found = per_query(vectors, np.arange(0, n, 1000), np.arange(n), same)\n"
+        "assert len(found.rows) == 100\n"
+        "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 600, "MB above the vectors themselves"
+
+
+def test_protocols_report_known_and_unseen_labels_apart() -> None:
+    _, labels, vectors = clustered(4, 15, hidden=0.6)
+    of = np.unique(labels, return_inverse=True)[1].astype(np.int64)
+    found = protocols.known_and_unseen(vectors.astype(np.float32), of, groups=np.arange(60), seeds=(0,))
+    assert set(found) == {"known labels", "unseen labels"}
+    gain = found["known labels"]["gain map@r"]
+    assert gain.low is not None
+    assert gain.low > 0
+    again = protocols.known_and_unseen(vectors.astype(np.float32), of, groups=np.arange(60), seeds=(0,))
+    assert again == found

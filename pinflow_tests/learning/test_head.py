@@ -12,6 +12,7 @@ DIRECTIONS = np.linalg.qr(RNG.normal(size=(12, 3)))[0].T.astype(np.float32)
 HEADS = {
     "identity": IDENTITY,
     "linear": Head("linear", {"weight": RNG.normal(size=(5, 12)).astype(np.float32)}),
+    "affine": Head("affine", {"weight": RNG.normal(size=(5, 12)), "bias": RNG.normal(size=5)}),
     "residual": Head("residual", {"directions": DIRECTIONS, "gains": np.array([2, 1, 0.5], np.float32)}),
 }
 
@@ -36,7 +37,7 @@ def test_digest_follows_the_weights() -> None:
     weight = HEADS["linear"].weights["weight"].copy()
     weight[0, 0] += 1e-3
     assert Head("linear", {"weight": weight}).digest != HEADS["linear"].digest
-    assert len({head.digest for head in HEADS.values()}) == 3
+    assert len({head.digest for head in HEADS.values()}) == len(HEADS)
 
 
 @pytest.mark.parametrize("data", [b"", b"junk", HEADS["linear"].to_bytes()[:-9], IDENTITY.to_bytes()[:20]])

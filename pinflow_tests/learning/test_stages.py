@@ -1,0 +1,42 @@
+"""Inner stages beside a trunk's last vector."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pinflow.errors import TrunkError
+from pinflow.learning.stages import LAST, STAGES, staged
+
+
+@pytest.mark.parametrize(
+    ("name", "widths"),
+    [
+        ("tf_efficientnet_lite0", [1280, 80, 112, 192, 320]),
+        ("resnet18", [512, 64, 128, 256, 512]),
+        ("convnext_atto", [320, 40, 80, 160, 320]),
+        ("vit_tiny_patch16_224", [192] * 5),
+    ],
+)
+def test_every_part_has_its_weight_in_length(name: str, widths: list[int]) -> None:
+    import timm
+    import torch
+
+    torch.manual_seed(0)
+    model = timm.create_model(name, pretrained=False, num_classes=0).eval()
+    size = 224 if "vit" in name else 64
+    pictures = torch.rand(2, 3, size, size)
+    with torch.inference_mode():
+        out, last = staged(model)(pictures), model(pictures)
+    parts = np.split(out.numpy(), np.cumsum(widths)[:-1], axis=1)
+    assert [part.shape[1] for part in parts] == widths
+    lengths = np.array([np.linalg.norm(part, axis=1) for part in parts])
+    np.testing.assert_allclose(lengths, np.array([[LAST] * 2] + [[1] * 2] * STAGES), rtol=1e-4)
+    np.testing.assert_allclose(parts[0], LAST * torch.nn.functional.normalize(last, dim=1).numpy(), rtol=1e-4)
+
+
+def test_a_network_without_stages_is_refused() -> None:
+    import torch
+
+    with pytest.raises(TrunkError, match="Linear has no stages"):
+        staged(torch.nn.Linear(2, 2))
