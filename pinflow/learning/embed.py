@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from pinflow import schema
 from pinflow.learning.head import IDENTITY, Head
+from pinflow.learning.style.whitening import Whitening
 
 
 def embed(
@@ -40,6 +41,23 @@ def embed(
         schema=target,
     )
     return pa.concat_tables([old, computed]).sort_by("id").combine_chunks()
+
+
+def with_style(embeddings: pa.Table, statistics: pa.Table, whitening: Whitening) -> pa.Table:
+    """Embeddings (`schema.embeddings` without a style) beside the style of each picture, from its statistics
+    (`schema.features`, of at least the same pins). Raises `KeyError` for a pin that has none."""
+    place = {one: row for row, one in enumerate(statistics["id"].to_pylist())}
+    rows = np.array([place[one] for one in embeddings["id"].to_pylist()], dtype=np.int64)
+    vectors = whitening.apply(schema.matrix(statistics, "vector")[rows])
+    by = pa.array(np.repeat(whitening.digest, len(rows)), pa.string())
+    table = embeddings.append_column("style_encoder", by).append_column("style", schema.vectors(vectors))
+    widths = [table.schema.field(name).type.list_size for name in ("shared", "local", "style")]
+    return schema.conform(table, schema.embeddings(*widths))
+
+
+def without_style(embeddings: pa.Table) -> pa.Table:
+    """What `embed` can go on from."""
+    return embeddings.drop_columns([c for c in ("style_encoder", "style") if c in embeddings.column_names])
 
 
 def _reusable(

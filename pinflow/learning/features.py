@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -10,11 +12,19 @@ import pyarrow as pa
 from pinflow import schema
 from pinflow.errors import PictureError
 from pinflow.learning.dataset import Floats
-from pinflow.learning.trunk import Trunk
 from pinflow.progress import Progress, Quiet
 
 # Pictures handed to the trunk at once: some 20 MB of JPEG; the trunk makes its own batches of them.
 _CHUNK = 512
+
+
+class Trunk(Protocol):
+    """What makes one vector of a picture: a trunk, or the early layers of one."""
+
+    @property
+    def width(self) -> int: ...
+
+    def encode(self, pictures: Sequence[bytes]) -> Floats: ...
 
 
 def extract(
@@ -24,7 +34,8 @@ def extract(
     known: pa.Table | None = None,
     progress: Progress | None = None,
 ) -> pa.Table:
-    """`schema.SHARD` tables -> `schema.features(trunk.width)`, sorted by id, one pass, a shard at a time.
+    """`schema.SHARD` tables -> `schema.features(trunk.width)`, sorted by id, in one pass: a shard is read
+    while the one before it is computed, and no more than these two are in memory.
 
     Rows of `known` (features of the *same* trunk) with the same id and sha256 are taken, not computed;
     rows of `known` that are in no shard are dropped. `trunk` may be a function that makes one: it is only
@@ -39,7 +50,7 @@ def extract(
     vectors: list[Floats] = []
     made: Trunk | None = None if callable(trunk) else trunk
     progress.start("features")
-    for shard in shards:
+    for shard in _read_ahead(shards):
         pairs = list(_pairs(shard))
         reused += [have[pair] for pair in pairs if pair in have]
         new = [i for i, pair in enumerate(pairs) if pair not in have]
@@ -85,6 +96,16 @@ def _encode(trunk: Trunk, shard: pa.Table, part: list[int]) -> Floats:
             except PictureError as error:
                 raise PictureError(error.reason, f"pin {shard['id'][i].as_py()}: {error.detail}") from error
         raise
+
+
+def _read_ahead(shards: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The shards in order; the next is fetched, which from S3 takes a while, while one is worked on."""
+    coming = iter(shards)
+    with ThreadPoolExecutor(1) as pool:
+        following = pool.submit(next, coming, None)
+        while (shard := following.result()) is not None:
+            following = pool.submit(next, coming, None)
+            yield shard
 
 
 def _pairs(table: pa.Table) -> Iterator[tuple[str, str]]:

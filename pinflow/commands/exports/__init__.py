@@ -1,0 +1,1 @@
+"""What `pinflow export` can write, a format a module."""
