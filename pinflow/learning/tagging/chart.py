@@ -1,0 +1,43 @@
+"""The comparison as a picture: accuracy against size and time, and how the networks learned."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+COLOURS = ("#9aa5b1", "#6b7c93", "#2f7d6b", "#3f9f89", "#66c2ac", "#d9a441", "#b0602b", "#7d3f8c")
+
+
+def chart(rows: Sequence[Mapping[str, Any]], title: str = "") -> bytes:
+    """`compare`'s rows as a PNG of some 60 kB."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 3.6), dpi=110, layout="constrained")
+    size, times, curves = figure.subplots(1, 3)
+    for axes, label in ((size, "file size, MB"), (times, "ms for one picture, median to p95")):
+        for colour, row in zip(COLOURS, rows, strict=False):
+            accuracy, x = row["accuracy"], row["bytes"] / 1e6
+            if axes is times:
+                x = row["milliseconds"]["1"]["median"]
+            reach = [[accuracy["value"] - accuracy["low"]], [accuracy["high"] - accuracy["value"]]]
+            axes.errorbar(
+                x, accuracy["value"], reach, fmt="o", color=colour, capsize=2, linewidth=1, label=row["name"]
+            )
+            if axes is times:
+                axes.plot([x, row["milliseconds"]["1"]["p95"]], [accuracy["value"]] * 2, color=colour)
+        axes.set(xscale="log", xlabel=label, ylabel="accuracy, out of fold")
+    size.legend(frameon=False, fontsize=7)
+    for colour, row in zip(COLOURS, rows, strict=False):
+        if row["curve"]:
+            epochs = range(1, len(row["curve"]) + 1)
+            curves.plot(epochs, [one["val"] for one in row["curve"]], color=colour, label=row["name"])
+            curves.plot(epochs, [one["train"] for one in row["curve"]], color=colour, linestyle=":")
+    curves.set(xlabel="epoch", ylabel="log loss: validation, training dotted", xscale="log")
+    curves.legend(frameon=False, fontsize=7)
+    for axes in (size, times, curves):
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.suptitle(title, fontsize=9)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
