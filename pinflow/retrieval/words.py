@@ -1,0 +1,81 @@
+"""What words mean for the pictures of a release: the text tower that it brings, beside caption-text search.
+
+The sentence encoder is read at the first words, and needs no torch. Where it is not installed, what is
+written answers alone, and the log says so once.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from pinflow.errors import TrunkError
+from pinflow.retrieval.index import Floats
+
+log = logging.getLogger(__name__)
+
+
+class Sentences(Protocol):
+    """A sentence encoder; `pinflow.learning.text.minilm.MiniLM` is one."""
+
+    def encode(self, texts: Sequence[str]) -> Floats:
+        """Unit vectors (n, t) float32."""
+
+
+LoadSentences = Callable[[], Sentences]
+
+
+class Meaning:
+    """A release's text tower. Safe to use from several threads."""
+
+    def __init__(self, tower: bytes, share: float, load: LoadSentences | None = None) -> None:
+        """`share`: how much what is written counts beside it, 0..1, as validation chose."""
+        from pinflow.learning.text.tower import Tower
+
+        self._tower = Tower.from_bytes(tower)
+        self._share = share
+        self._load = load or load_sentences
+        self._sentences: Sentences | None = None
+        self._missing = False
+        self._lock = threading.Lock()
+
+    @classmethod
+    def of(cls, folder: Path, info: dict[str, Any], load: LoadSentences | None = None) -> Meaning | None:
+        """That of the release in `folder`; None for one whose words are answered by what is written."""
+        if "text.safetensors" not in info["files"]:
+            return None
+        return cls((folder / "text.safetensors").read_bytes(), float(info["text"]["share"]), load)
+
+    def beside(self, written: Floats, text: str, pictures: Floats) -> Floats:
+        """The relevance (n,) in 0..1 of pictures (n, d) to words; `written` (n,): what caption-text search
+        says."""
+        from pinflow.learning.text.tower import relevance
+
+        sentences = self._ready()
+        if sentences is None or not text.strip():
+            return written
+        sentence = self._tower.apply(sentences.encode([text]))[0]
+        seen = relevance(self._tower.likeness(sentence, pictures))
+        return np.asarray(self._share * written + (1 - self._share) * seen, dtype=np.float32)
+
+    def _ready(self) -> Sentences | None:
+        with self._lock:
+            if self._sentences is None and not self._missing:
+                try:
+                    self._sentences = self._load()
+                except TrunkError as error:
+                    self._missing = True
+                    log.warning("words are looked for in what is written alone: %s", error)
+            return self._sentences
+
+
+def load_sentences() -> Sentences:
+    """The packaged sentence encoder. Raises `TrunkError`."""
+    from pinflow.learning.text.minilm import load_minilm
+
+    return load_minilm()
