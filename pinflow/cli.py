@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +15,7 @@ import typer
 
 from pinflow import __version__
 from pinflow.collection import Collection, load
-from pinflow.errors import CollectionError, LabelError, PinflowError, PurgeError, SearchError
+from pinflow.errors import CollectionError, ExportError, LabelError, PinflowError, PurgeError, SearchError
 from pinflow.settings import Settings
 
 if TYPE_CHECKING:
@@ -28,6 +29,17 @@ Name = Annotated[
     str, typer.Argument(metavar="COLLECTION", help="the name of a file in collections/, without .yaml")
 ]
 Labels = Annotated[list[str], typer.Argument(metavar="LABEL...", help="queries or slugs")]
+
+
+class Format(StrEnum):
+    """What `export` writes."""
+
+    imagefolder = "imagefolder"
+    parquet = "parquet"
+    onnx = "onnx"
+    fiftyone = "fiftyone"
+
+
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 
@@ -35,7 +47,7 @@ def main() -> None:
     """Run the command line; what a person can mend is told in one line."""
     try:
         app()
-    except (CollectionError, LabelError, PurgeError, SearchError) as error:
+    except (CollectionError, ExportError, LabelError, PurgeError, SearchError) as error:
         print(f"pinflow: {error}", file=sys.stderr)
         raise SystemExit(2) from error
     except PinflowError as error:
@@ -130,6 +142,22 @@ def search(
         _collection(name)
     answer = find(settings, name, image=image, text=text, url=url, label=label, limit=limit)
     print(json.dumps(answer, ensure_ascii=False) if as_json else show(answer))
+
+
+@app.command()
+def export(
+    name: Name,
+    to: Annotated[Path, typer.Option(help="a folder that is not there yet, or empty")],
+    format: Annotated[Format, typer.Option(help="what others read")] = Format.imagefolder,
+) -> None:
+    """Write the current release for others: pictures and splits, a table, or the network as ONNX."""
+    from pinflow import releases
+    from pinflow.commands.export import export as write
+
+    settings = Settings()
+    if releases.current(_store(settings), name) is None:
+        _collection(name)
+    write(settings, name, to, format.value)
 
 
 @app.command()

@@ -59,5 +59,9 @@ class PurgeError(PinflowError):
     """A pin that is to be removed is not known here: names the nearest."""
 
 
+class ExportError(PinflowError):
+    """An export cannot be made where or as asked: says what to choose instead."""
+
+
 class CheckFailed(PinflowError):
     """A blocking check failed where a release was to be made."""

@@ -160,8 +160,10 @@ def features(width: int) -> pa.Schema:
     )
 
 
-def embeddings(shared: int, local: int) -> pa.Schema:
-    """Encoder outputs, float32, L2-normalised: a row per picture and encoder digest."""
+def embeddings(shared: int, local: int, style: int | None = None) -> pa.Schema:
+    """Encoder outputs, float32, L2-normalised: a row per picture and encoder digest. A table that is
+    stored has a style too."""
+    own = [] if style is None else _style(style)
     return pa.schema(
         [
             _field("id", TEXT, "pin id"),
@@ -170,8 +172,16 @@ def embeddings(shared: int, local: int) -> pa.Schema:
             _field("label_encoder", TEXT, "digest of the label encoder that made `local`"),
             _field("shared", vector(shared), "unit vector in the collection's space"),
             _field("local", vector(local), "unit vector in the label's own space"),
+            *own,
         ]
     )
+
+
+def _style(width: int) -> list[pa.Field]:
+    return [
+        _field("style_encoder", TEXT, "digest of the map that made `style`"),
+        _field("style", vector(width), "unit vector in the space of styles"),
+    ]
 
 
 def atlas(dimensions: tuple[int, ...] = (2, 3)) -> pa.Schema:

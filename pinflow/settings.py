@@ -43,3 +43,8 @@ class Settings(BaseSettings):
         """Where Dagster keeps runs, events and schedules: `DAGSTER_HOME` if set, else under home."""
         given = os.environ.get("DAGSTER_HOME")
         return Path(given).absolute() if given else self.home_path / "dagster"
+
+
+def engines(home: str | Path) -> Path:
+    """The folder under home where trunks are kept in the form that the processor runs fastest."""
+    return Path(home) / "cache" / "engines"

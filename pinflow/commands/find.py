@@ -8,7 +8,7 @@ from typing import Any
 
 from pinflow.errors import SearchError, StoreError
 from pinflow.releases import LocalReleases
-from pinflow.settings import Settings
+from pinflow.settings import Settings, engines
 from pinflow.store import open_store
 
 
@@ -41,7 +41,7 @@ def find(
     if release is None:
         raise StoreError(f"{collection} has no release yet: pinflow run {collection}")
     removed = local.removed(collection)
-    load = partial(load_trunk, device=settings.device)
+    load = partial(load_trunk, device=settings.device, engines=engines(settings.home_path))
     searcher = Searcher.open(local.fetch(collection, release), load_trunk=load).without(removed)
     local.drop_holding(collection, removed, keep=release)
     query = Query(positive=positive, label=label, filter=Filter(price_max=price_max), limit=limit)

@@ -3,7 +3,7 @@
 | phase | runs when |
 |---|---|
 | A | a label is there and not scraped, its scrape is incomplete and a retry is due, or its inputs changed |
-| B | there is no encoder, its recipe changed, or (nightly at most) over 20% of the rows are new |
+| B | it is missing, its recipe changed, or (nightly at most) over 20% of rows or a tagger's label are new |
 | C | the label's features or the served encoder changed |
 | D | any label changed, once no label is being worked on |
 
@@ -88,7 +88,7 @@ class Stale(dg.AutomationCondition[dg.AssetKey]):
             if STAGES[self.stage].per_label:
                 first = not STAGES[stage].per_label and snapshot.manifest(stage) is None
                 due |= labels - {None} or (set(snapshot.labels) if first else set())
-            elif self.stage != "encoder" or snapshot.manifest("encoder") is None:
+            elif STAGES[self.stage].phase != "B" or snapshot.manifest(self.stage) is None:
                 due.add(None)
         return due
 

@@ -79,6 +79,7 @@ def _tables(part: Partition, manifest: Manifest) -> Iterator[tuple[str, pa.Table
         "sightings.parquet": schema.SIGHTINGS,
         "pictures.parquet": schema.PICTURES,
         "rejects.parquet": schema.REJECTS,
+        "suspects.parquet": schema.SUSPECTS,
         "splits": schema.SPLIT_ROWS,
     }
     for name in manifest.files:
@@ -94,7 +95,7 @@ def _tables(part: Partition, manifest: Manifest) -> Iterator[tuple[str, pa.Table
         elif manifest.stage == "features":
             yield name, table, schema.features(_width(table, "vector"))
         elif manifest.stage == "embeddings":
-            yield name, table, schema.embeddings(_width(table, "shared"), _width(table, "local"))
+            yield name, table, schema.embeddings(*[_width(table, c) for c in ("shared", "local", "style")])
 
 
 def _width(table: pa.Table, column: str) -> int:
@@ -168,13 +169,26 @@ def _no_test_trained(part: Partition, manifest: Manifest) -> Outcome:
     return _verdict(problems, f"none of {tested.num_rows} test pictures was trained on")
 
 
+def _learned_from_train(part: Partition, manifest: Manifest) -> Outcome:
+    """Nor any that is held out: it may be a copy of a test picture, or was once to be one."""
+    rows = part.table(manifest, "rows.parquet")
+    trained = set(part.table(manifest, "trained_on.parquet")["key"].to_pylist())
+    columns = (rows[name].to_pylist() for name in ("id", "split", "sha256"))
+    held = [
+        one for one, split, sha256 in zip(*columns, strict=True) if split == "held_out" and sha256 in trained
+    ]
+    problems = [f"{len(held)} held-out pictures were learned from, e.g. {held[0]}"] if held else []
+    tested = _no_test_trained(part, manifest)
+    return _verdict(problems + ([] if tested.passed else [tested.found]), tested.found)
+
+
 def _unit(part: Partition, manifest: Manifest) -> Outcome:
     import numpy as np
 
     problems = []
     for name in manifest.files:
         table = part.table(manifest, name)
-        for column in ("shared", "local"):
+        for column in ("shared", "local", "style"):
             vectors = schema.matrix(table, column)
             off = np.abs(np.linalg.norm(vectors, axis=1) - 1) if len(vectors) else np.zeros(0)
             if not np.all(off < UNIT_TOLERANCE):
@@ -263,6 +277,15 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     "encoder": (
         Check("no_group_across_splits", "No group stands in two splits, over all labels", _no_leak_across),
         Check("no_test_picture_in_training", "Test pictures were never trained on", _no_test_trained),
+    ),
+    "tagger": (
+        _SCHEMA,
+        Check("no_group_across_splits", "No group stands in two splits, over all labels", _no_leak_across),
+        Check(
+            "no_test_picture_in_training",
+            "Neither test nor held-out pictures were ever learned from",
+            _learned_from_train,
+        ),
     ),
     "embeddings": (_SCHEMA, Check("unit_vectors", "Every embedding has length 1", _unit)),
     "index": _INDEX,

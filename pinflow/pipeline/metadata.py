@@ -25,7 +25,9 @@ DIGEST_SHOWN = 16  # characters
 MAIN_TABLES = {
     "pins": "pins.parquet",
     "images": "pictures.parquet",
+    "features": "table.parquet",
     "encoder": "rows.parquet",
+    "tagger": "rows.parquet",
     "atlas": "points.parquet",
     "projection": "points.parquet",
     "release": "pins.parquet",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pinflow import registry, tombstones
 from pinflow.collection import Collection
 from pinflow.errors import CorruptError
+from pinflow.learning import text
 from pinflow.pipeline.stages import STAGES
 from pinflow.scraping import optout
 from pinflow.scraping.optout import OptOuts
@@ -35,6 +36,7 @@ LEAVES_OUT_REMOVED = {
     "pins": "pins.parquet",
     "images": "pictures.parquet",
     "encoder": "rows.parquet",
+    "tagger": "rows.parquet",
     "index": "rows.parquet",
     "gallery": "pins.parquet",
 }
@@ -51,6 +53,9 @@ def recipe(collection: Collection, stage: str, query: str | None = None) -> str:
         "splits": {"group_by": collection.group_by},
         "features": {"trunk": encoder.trunk},
         "encoder": {"recipe": encoder.model_dump(mode="json"), "attributes": collection.attributes},
+        "tagger": {"trunk": encoder.trunk},
+        # Installed later, it is wanted at once.
+        "text_encoder": {"sentences": text.available()},
         "label_encoder": {"tune": encoder.tune},
         "release": {"description": collection.description},
     }
@@ -171,7 +176,9 @@ class Snapshot:
         labels: list[str | None] = [*sorted(self.labels)] if STAGES[stage].per_label else [None]
         rules: dict[str, Callable[[str | None], bool]] = {
             "pins": lambda label: self.scrape_due(label) or self.removal_due("pins", label),
-            "encoder": lambda _: self.tune_due() or self.removal_due("encoder"),
+            "encoder": lambda _: self.tune_due("encoder") or self.removal_due("encoder"),
+            "tagger": lambda _: self.tune_due("tagger") or self.removal_due("tagger"),
+            "text_encoder": lambda _: self.words_due(),
         }
         due = rules.get(stage) or (lambda label: not self.fresh(stage, label))
         return {label for label in labels if self.inputs(stage, label) is not None and due(label)}
@@ -191,16 +198,24 @@ class Snapshot:
         )
         return self._age_seconds(manifest) >= wait
 
-    def tune_due(self) -> bool:
-        """Whether the encoder should be tuned: never, by another recipe, or on too few of the rows."""
-        manifest = self.manifest("encoder")
-        if manifest is None or manifest.recipe != recipe(self.collection, "encoder"):
+    def tune_due(self, stage: str) -> bool:
+        """Whether the encoder or the tagger should be fitted: never, by another recipe, or on too few of
+        the rows. A tagger also knows nothing of a label that came since."""
+        manifest = self.manifest(stage)
+        if manifest is None or manifest.recipe != recipe(self.collection, stage):
             return True
         known = manifest.facts.get("rows", {})
         rows = {slug: features.rows for slug, features in self.manifests("features").items()}
         new = sum(max(0, count - known.get(slug, 0)) for slug, count in rows.items())
         grown = new > RETUNE_SHARE * max(1, sum(rows.values()))
+        grown = grown or (stage == "tagger" and any(rows[slug] and not known.get(slug) for slug in rows))
         return grown and self._age_seconds(manifest) >= RETUNE_HOURS * 3600
+
+    def words_due(self) -> bool:
+        """Whether the text encoder should be fitted: as others, and whenever another encoder is served."""
+        manifest, encoder = self.manifest("text_encoder"), self.manifest("encoder")
+        moved = manifest and encoder and manifest.facts.get("encoder") != encoder.facts.get("served")
+        return bool(moved) or self.tune_due("text_encoder")
 
     def _age_seconds(self, manifest: Manifest) -> float:
         return (self.now - datetime.fromisoformat(manifest.written_at)).total_seconds()
@@ -235,7 +250,7 @@ def _look(data: bytes, stage: str, removed: Tombstones, opt_outs: OptOuts) -> bo
     import pyarrow.parquet as pq
 
     table = pq.read_table(pa.BufferReader(data))
-    if stage == "encoder":  # it is tuned again by its own rule; till then it names no erased pin
+    if stage in ("encoder", "tagger"):  # fitted again by their own rule; till then they name no erased pin
         return removed.names(table)
     if stage == "pins":
         return removed.holds(table) or bool(opt_outs.refused(table))

@@ -10,7 +10,7 @@ import dagster as dg
 
 from pinflow.collection import Collection
 from pinflow.pipeline.partition import Partition
-from pinflow.settings import Settings
+from pinflow.settings import Settings, engines
 from pinflow.store import Store, open_store
 
 if TYPE_CHECKING:
@@ -45,7 +45,11 @@ class House(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def trunk(self, name: str) -> Trunk:
         """The trunk, loaded once a process: labels are worked on one after another."""
-        return _trunk(name, self.device)
+        return _trunk(name, self.device, engines(self.home))
+
+    def style(self, name: str) -> Trunk:
+        """The early layers of that trunk, loaded once a process too."""
+        return _style(name, self.device, engines(self.home))
 
     def partition(self, collection: Collection, stage: str, label: str | None = None) -> Partition:
         return Partition(self.store, collection, stage, label)
@@ -56,7 +60,14 @@ class House(dg.ConfigurableResource):  # type: ignore[type-arg]
 
 
 @lru_cache(maxsize=1)
-def _trunk(name: str, device: str | None) -> Trunk:
+def _trunk(name: str, device: str | None, engines: Path) -> Trunk:
     from pinflow.learning.trunk import load_trunk
 
-    return load_trunk(name, device=device)
+    return load_trunk(name, device=device, engines=engines)
+
+
+@lru_cache(maxsize=1)
+def _style(name: str, device: str | None, engines: Path) -> Trunk:
+    from pinflow.learning.style.statistics import load_style
+
+    return load_style(name, device=device, engines=engines)

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from pinflow.errors import TrunkError
 from pinflow.retrieval.index import Floats
+from pinflow.retrieval.release import Space
 
 
 class Trunk(Protocol):
@@ -32,27 +33,43 @@ class Head(Protocol):
 
 
 LoadTrunk = Callable[[str], Trunk]
+Apply = Callable[[Floats], Floats]
 
 
 class PictureEncoder:
     """Encodes query pictures for one release. Safe to use from several threads."""
 
-    def __init__(self, name: str, digest: str | None, trunk: Trunk | None, load: LoadTrunk | None) -> None:
-        """`name`, `digest`: the trunk that made the release. `trunk`: that one, if it is loaded already."""
+    def __init__(
+        self,
+        name: str,
+        digest: str | None,
+        trunk: Trunk | None,
+        load: LoadTrunk | None,
+        style_digest: str | None = None,
+        load_style: LoadTrunk | None = None,
+    ) -> None:
+        """`name`, `digest`: the trunk that made the release. `trunk`: that one, if it is loaded already.
+        `style_digest`: the early layers that its styles are of."""
         self._name = name
         self._digest = digest
         self._load = load or load_trunk
         self._trunk = None if trunk is None else self._same(trunk)
         self._heads: dict[bytes, Head] = {}
+        self._style_digest = style_digest
+        self._load_style = load_style or load_early
+        self._style: Trunk | None = None
         self._lock = threading.Lock()
 
-    def encode(self, pictures: Sequence[bytes], head: bytes) -> Floats:
-        """Unit vectors (n, d) of picture files as they came from outside, in the space that `head` makes.
+    def encode(self, pictures: Sequence[bytes], space: Space) -> Floats:
+        """Unit vectors (n, d) of picture files as they came from outside, in that space.
 
         Raises `PictureError` for one that cannot be used, `TrunkError` where the weights are out of reach.
         """
         curated = [_curated(picture) for picture in pictures]
-        trunk, applied = self.load(head)
+        if space.by_style:
+            early, apply = self._early(space.head)
+            return apply(early.encode(curated))
+        trunk, applied = self.load(space.head)
         return applied.apply(trunk.encode(curated))
 
     def load(self, head: bytes) -> tuple[Trunk, Head]:
@@ -64,8 +81,18 @@ class PictureEncoder:
                 self._heads[head] = _load_head(head)
             return self._trunk, self._heads[head]
 
-    def _same(self, trunk: Trunk) -> Trunk:
-        if self._digest is not None and trunk.digest != self._digest:
+    def _early(self, map_: bytes) -> tuple[Trunk, Apply]:
+        """The early layers and that map of styles."""
+        from pinflow.learning.style.whitening import Whitening
+
+        with self._lock:
+            if self._style is None:
+                self._style = self._same(self._load_style(self._name), self._style_digest)
+            return self._style, Whitening.from_bytes(map_).apply
+
+    def _same(self, trunk: Trunk, digest: str | None = None) -> Trunk:
+        digest = digest or self._digest
+        if digest is not None and trunk.digest != digest:
             raise TrunkError(
                 f"trunk {self._name!r} here has other weights than the release was made with: "
                 "pictures would land in another space. Install the same version, or publish the release anew"
@@ -84,6 +111,13 @@ def load_trunk(name: str) -> Trunk:
     from pinflow.learning import trunk
 
     return trunk.load_trunk(name)
+
+
+def load_early(name: str) -> Trunk:
+    """The early layers of that trunk, on the best device. Raises `TrunkError`."""
+    from pinflow.learning.style.statistics import load_style
+
+    return load_style(name)
 
 
 def _load_head(data: bytes) -> Head:

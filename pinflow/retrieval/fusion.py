@@ -22,6 +22,17 @@ POOL = 5_000
 
 
 @dataclass(frozen=True, eq=False)
+class Manner:
+    """The style that is looked for beside a content: a unit vector (d,) among the styles (n, d) of all rows,
+    and how much it counts, 0..1."""
+
+    picture: Floats
+    vectors: Floats
+    index: Index
+    weight: float
+
+
+@dataclass(frozen=True, eq=False)
 class Wanted:
     """What is looked for, in one space of n rows of width d.
 
@@ -33,6 +44,26 @@ class Wanted:
     text: Floats | None = None
     avoid_picture: Floats | None = None
     avoid_text: Floats | None = None
+    manner: Manner | None = None
+
+
+def blended(
+    content: Floats, style: Floats, weight: float, among: tuple[Floats, Floats] | None = None
+) -> Floats:
+    """A slider between what is shown and how: similarities (m,), at `weight` 0 those of content, at 1 in the
+    order of style, between them both.
+
+    The style's are brought to the mean and spread of the content's first, since whitened vectors lie much
+    farther apart: else half would not mean half. `among`: the similarities (r,), of content and of
+    style, that mean and spread are taken from; the given ones by default.
+    """
+    reference, manner = among or (content, style)
+    if weight == 0 or not len(reference):
+        return content
+    spread = float(manner.std())
+    scale = float(reference.std()) / spread if spread > 0 else 0.0
+    moved = (style - manner.mean()) * scale + reference.mean()
+    return np.asarray((1 - weight) * content + weight * moved, dtype=np.float32)
 
 
 def rocchio(positive: Floats, negative: Floats) -> Floats:
@@ -65,20 +96,21 @@ def centre(vectors: Floats, allowed: Mask) -> Floats:
 def rank(index: Index, vectors: Floats, wanted: Wanted, k: int, allowed: Mask) -> tuple[Floats, Rows]:
     """The best rows among `allowed`, best first: scores (m,) and rows (m,), m <= k.
 
-    Score: the cosine if only a picture is wanted, the relevance if only words are, else the mean of both
-    with a negative cosine as 0; less `GAMMA` times the likeness to what is to be avoided. Words
-    alone find only rows that hold them.
+    Score: the cosine (`blended` where a manner is wanted too) if only a picture is wanted, the relevance if
+    only words are, else the mean of both with a negative cosine as 0; less `GAMMA` times the likeness to
+    what is to be avoided. Words alone find only rows of some relevance.
     """
     k = min(k, index.n)
     if k == 0 or not allowed.any():
         return np.empty(0, np.float32), np.empty(0, np.int64)
-    plain = wanted.text is None and wanted.avoid_text is None and wanted.avoid_picture is None
+    others = (wanted.text, wanted.avoid_text, wanted.avoid_picture, wanted.manner)
+    plain = all(one is None for one in others)
     if plain and wanted.picture is not None:
         scores, rows = index.search(wanted.picture[None], k, None if allowed.all() else allowed)
         found = rows[0] >= 0
         return scores[0][found], rows[0][found]
     candidates = _candidates(index, wanted, k, allowed)
-    scores = _scores(vectors[candidates], wanted, candidates)
+    scores = _scores(vectors[candidates], wanted, candidates, _spread(vectors, wanted, allowed))
     order = np.lexsort((candidates, -scores))[:k]
     return scores[order], candidates[order]
 
@@ -91,6 +123,9 @@ def _candidates(index: Index, wanted: Wanted, k: int, allowed: Mask) -> Rows:
         return np.flatnonzero(allowed)
     _, near = index.search(wanted.picture[None], min(index.n, k + POOL), allowed)
     chosen = near[0][near[0] >= 0]
+    if wanted.manner is not None:
+        _, near = wanted.manner.index.search(wanted.manner.picture[None], min(index.n, k + POOL), allowed)
+        chosen = np.union1d(chosen, near[0][near[0] >= 0])
     if wanted.text is not None:
         hits = np.flatnonzero(allowed & (wanted.text > 0))
         best = hits[np.lexsort((hits, -wanted.text[hits]))][: k + POOL]
@@ -98,10 +133,24 @@ def _candidates(index: Index, wanted: Wanted, k: int, allowed: Mask) -> Rows:
     return np.sort(chosen)
 
 
-def _scores(vectors: Floats, wanted: Wanted, candidates: Rows) -> Floats:
+def _spread(vectors: Floats, wanted: Wanted, allowed: Mask) -> tuple[Floats, Floats] | None:
+    """Similarities of content and of style, of rows that do not depend on the page that is asked for."""
+    if wanted.manner is None or wanted.picture is None:
+        return None
+    rows = np.flatnonzero(allowed)
+    rows = rows[:: max(1, -(-len(rows) // EXACT_ROWS))]
+    return vectors[rows] @ wanted.picture, wanted.manner.vectors[rows] @ wanted.manner.picture
+
+
+def _scores(
+    vectors: Floats, wanted: Wanted, candidates: Rows, among: tuple[Floats, Floats] | None = None
+) -> Floats:
     parts = []
     if wanted.picture is not None:
         cosine = vectors @ wanted.picture
+        if wanted.manner is not None:
+            manner = wanted.manner.vectors[candidates] @ wanted.manner.picture
+            cosine = blended(cosine, manner, wanted.manner.weight, among)
         parts.append(np.maximum(cosine, 0) if wanted.text is not None else cosine)
     if wanted.text is not None:
         parts.append(wanted.text[candidates])

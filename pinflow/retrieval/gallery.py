@@ -35,7 +35,20 @@ def assemble(
                 described.setdefault(one, (slug, row))
                 labels.setdefault(one, []).append(slug)
     ids = sorted(described)
-    return _pins(ids, described, labels, pictures), _vectors(ids, vectors, embeddings)
+    return _pins(ids, described, labels, pictures), _vectors(ids, vectors, embeddings, "shared")
+
+
+def styles(pins: pa.Table, embeddings: Mapping[str, pa.Table]) -> tuple[npt.NDArray[np.float32], str] | None:
+    """The style of each pin (n, d) float32, row i for pin i, and the digest of the map that made them; None
+    while labels have styles of several maps, which cannot be compared."""
+    maps = {one for table in embeddings.values() for one in table["style_encoder"].unique().to_pylist()}
+    if len(maps) != 1:
+        return None
+    vectors: dict[str, tuple[str, int]] = {}
+    for slug in sorted(embeddings):
+        for row, one in enumerate(embeddings[slug]["id"].to_pylist()):
+            vectors.setdefault(one, (slug, row))
+    return _vectors(pins["id"].to_pylist(), vectors, embeddings, "style"), maps.pop()
 
 
 def _pins(
@@ -57,9 +70,9 @@ def _pins(
 
 
 def _vectors(
-    ids: list[str], where: Mapping[str, tuple[str, int]], embeddings: Mapping[str, pa.Table]
+    ids: list[str], where: Mapping[str, tuple[str, int]], embeddings: Mapping[str, pa.Table], column: str
 ) -> npt.NDArray[np.float32]:
-    arrays = {slug: schema.matrix(table, "shared") for slug, table in embeddings.items()}
+    arrays = {slug: schema.matrix(table, column) for slug, table in embeddings.items()}
     width = max((array.shape[1] for array in arrays.values()), default=0)
     found = np.empty((len(ids), width), np.float32)
     for row, one in enumerate(ids):

@@ -103,8 +103,17 @@ class Query(_Strict):
     min_score: float | None = Field(
         None, allow_inf_nan=False, description="leave out results below this score"
     )
-    space: Literal["shared", "local"] = Field(
-        "shared", description="`local` compares in the label's own space and needs `label`"
+    space: Literal["shared", "local", "style"] = Field(
+        "shared",
+        description="`local` compares in the label's own space and needs `label`; `style` looks for the same "
+        "hand rather than the same thing",
+    )
+    style: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="how much the style counts beside the content, in `shared` space: 0 not at all, 1 alone",
     )
 
     def digest(self) -> str:
@@ -148,7 +157,8 @@ class Result(Pin):
     rank: int = Field(description="1 for the best, counted through all pages")
     score: float = Field(
         description="pictures: cosine similarity, -1 to 1; words alone: relevance relative to the best "
-        "hit, 0 to 1; both: the mean of the two, a negative cosine counting as 0; less a penalty for "
+        "hit, 0 to 1; both: the mean of the two, a negative cosine counting as 0; with `style`, the style's "
+        "cosine, brought to the scale of the content's, takes its share of the cosine; less a penalty for "
         "whatever resembles a negative example by other means than the positive ones"
     )
 

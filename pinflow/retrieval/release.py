@@ -26,13 +26,15 @@ _CHUNK_BYTES = 1 << 20
 
 @dataclass(frozen=True, eq=False)
 class Space:
-    """A vector space to search in: the collection's shared one, or one label's own. Row i <-> vector i."""
+    """A vector space to search in: the collection's shared one, one label's own, or that of styles. Row i <->
+    vector i."""
 
     ids: list[str]
     rows: Rows  # the row of `Release.pins` that each row belongs to
     vectors: Floats
     index: Index
-    head: bytes = field(repr=False)  # what turns trunk features into this space's vectors
+    head: bytes = field(repr=False)  # what turns trunk features, or style statistics, into its vectors
+    by_style: bool = False
 
     @cached_property
     def row_of(self) -> dict[str, int]:
@@ -48,6 +50,7 @@ class Release:
     pins: pa.Table
     shared: Space
     local: dict[str, Space]  # by label slug
+    style: Space | None  # row i of `pins` too; none while labels have styles of several maps
     _thumbnails: pa.Table = field(repr=False)
 
     @classmethod
@@ -64,18 +67,13 @@ class Release:
     def _read(cls, folder: Path, info: dict[str, Any]) -> Release:
         pins = _table(folder / "pins.parquet", schema.RELEASE_PINS)
         thumbnails = _table(folder / "thumbnails.parquet", schema.THUMBNAILS)
-        vectors = np.load(
-            folder / "vectors.npy", mmap_mode="r" if pins.num_rows else None, allow_pickle=False
-        )
-        if vectors.dtype != np.float32 or vectors.ndim != 2 or len(vectors) != pins.num_rows:
-            raise CorruptError(
-                f"release {info['id']}: {pins.num_rows} pins but vectors of {vectors.shape} {vectors.dtype}"
-            )
+        vectors = _vectors(folder / "vectors.npy", info, pins.num_rows)
         ids = pins.column("id").to_pylist()
         shared = _space(folder, ids, np.arange(len(ids)), vectors, "gallery")
         if len(shared.row_of) != len(ids):
             raise CorruptError(f"release {info['id']}: an id stands on two rows of pins.parquet")
-        release = cls(info, pins, shared, _local_spaces(folder, info, shared.row_of), thumbnails)
+        local, style = _local_spaces(folder, info, shared.row_of), _style_space(folder, info, shared)
+        release = cls(info, pins, shared, local, style, thumbnails)
         without = shared.row_of.keys() - release._thumbnail_row.keys()
         if without:
             raise CorruptError(
@@ -152,6 +150,24 @@ def _table(path: Path, wanted: pa.Schema) -> pa.Table:
     if found:
         raise CorruptError(f"release: {path.name}: {'; '.join(found)}")
     return table
+
+
+def _vectors(path: Path, info: dict[str, Any], rows: int) -> Floats:
+    vectors: Floats = np.load(path, mmap_mode="r" if rows else None, allow_pickle=False)
+    if vectors.dtype != np.float32 or vectors.ndim != 2 or len(vectors) != rows:
+        raise CorruptError(
+            f"release {info['id']}: {rows} pins but {path.stem} of {vectors.shape} {vectors.dtype}"
+        )
+    return vectors
+
+
+def _style_space(folder: Path, info: dict[str, Any], shared: Space) -> Space | None:
+    if "style.npy" not in info["files"]:
+        return None
+    vectors = _vectors(folder / "style.npy", info, len(shared.ids))
+    data, meta = (folder / "style.faiss").read_bytes(), (folder / "style.json").read_bytes()
+    map_ = (folder / "style.safetensors").read_bytes()
+    return Space(shared.ids, shared.rows, vectors, Index.from_bytes(data, meta, vectors), map_, by_style=True)
 
 
 def _space(folder: Path, ids: list[str], rows: Rows, vectors: Floats, index: str) -> Space:

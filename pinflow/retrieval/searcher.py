@@ -25,6 +25,7 @@ from pinflow.retrieval.filters import Filters
 from pinflow.retrieval.index import Floats, Mask, Rows
 from pinflow.retrieval.query import Answer, Example, PinDetail, Query, Result, read_cursor, write_cursor
 from pinflow.retrieval.release import Release, Space
+from pinflow.retrieval.words import LoadSentences, Meaning
 from pinflow.tombstones import Tombstones
 
 
@@ -37,17 +38,26 @@ class Searcher:
     _captions: Captions = field(repr=False)
     _encoder: PictureEncoder = field(repr=False)
     _about: dict[str, Any] = field(repr=False)
+    _meaning: Meaning | None = field(default=None, repr=False)
     _removed: Tombstones = field(default=tombstones.NONE, repr=False)
     _hidden: Mask | None = field(default=None, repr=False)  # rows of removed pins
 
     @classmethod
     def open(
-        cls, folder: Path, *, trunk: Trunk | None = None, load_trunk: LoadTrunk | None = None
+        cls,
+        folder: Path,
+        *,
+        trunk: Trunk | None = None,
+        load_trunk: LoadTrunk | None = None,
+        load_style: LoadTrunk | None = None,
+        load_sentences: LoadSentences | None = None,
     ) -> Searcher:
         """The release in `folder`, verified. Raises `CorruptError`.
 
         `trunk`: the release's trunk, if it is loaded already. Otherwise `load_trunk` (default: that of
-        `learning`) is called with its name at the first query picture.
+        `learning`) is called with its name at the first query picture; `load_style`, for the early layers,
+        at the first that is compared by style; `load_sentences` at the first words, where the release
+        looks for their meaning.
         """
         release = Release.open(Path(folder))
         made = release.info["encoder"]
@@ -56,8 +66,16 @@ class Searcher:
             release,
             Filters(release.pins, labels),
             Captions(release.pins, labels),
-            PictureEncoder(str(made.get("trunk")), made.get("trunk_digest"), trunk, load_trunk),
+            PictureEncoder(
+                str(made.get("trunk")),
+                made.get("trunk_digest"),
+                trunk,
+                load_trunk,
+                made.get("style_digest"),
+                load_style,
+            ),
             describe(release),
+            Meaning.of(Path(folder), release.info, load_sentences),
         )
 
     def without(self, removed: Tombstones) -> Searcher:
@@ -97,8 +115,9 @@ class Searcher:
         with watch.stage("encode"):
             positive = self._vectors(query.positive, space, query, "positive")
             negative = self._vectors(query.negative, space, query, "negative")
+            manner = self._manner(query, space)
         with watch.stage("text"):
-            wanted = self._wanted(query, space, positive, negative, allowed)
+            wanted = replace(self._wanted(query, space, positive, negative, allowed), manner=manner)
         with watch.stage("knn"):
             scores, rows = fusion.rank(space.index, space.vectors, wanted, offset + query.limit + 1, allowed)
             if query.min_score is not None:
@@ -144,9 +163,35 @@ class Searcher:
         found: Mask = pc.is_in(self.release.pins.column(column), value_set=wanted).to_numpy()
         return found
 
+    def _manner(self, query: Query, space: Space) -> fusion.Manner | None:
+        """The style that is looked for beside the content, where the query's slider says so."""
+        if not query.style:
+            return None
+        if space is not self.release.shared:
+            raise SearchError(
+                "style: the slider stands between content and style; use `space: shared`", "style"
+            )
+        if any(example.vector is not None for example in (*query.positive, *query.negative)):
+            raise SearchError("style: a vector has no style; leave `style` out, or send the picture", "style")
+        styles = self._styles("style")
+        positive = self._vectors(query.positive, styles, query, "positive")
+        negative = self._vectors(query.negative, styles, query, "negative")
+        if not len(positive):
+            return None
+        return fusion.Manner(fusion.rocchio(positive, negative), styles.vectors, styles.index, query.style)
+
+    def _styles(self, where: str) -> Space:
+        if self.release.style is None:
+            raise SearchError(
+                f"{where}: this release cannot be searched by style yet; the next one can", where
+            )
+        return self.release.style
+
     def _space(self, query: Query) -> Space:
         if query.space == "shared":
             return self.release.shared
+        if query.space == "style":
+            return self._styles("space")
         if query.label is None:
             raise SearchError("space: `local` compares within one label; name it in `label`", "space")
         slug = self._filters.slug(query.label)
@@ -167,7 +212,7 @@ class Searcher:
         """(m, d) unit vectors of those examples that are not words."""
         found: list[Floats] = []
         pictures = [example.image for example in examples if example.image is not None]
-        encoded = iter(self._encoder.encode(pictures, space.head) if pictures else ())
+        encoded = iter(self._encoder.encode(pictures, space) if pictures else ())
         for example in examples:
             if example.url is not None:
                 raise SearchError(
@@ -214,7 +259,11 @@ class Searcher:
         relevance = np.zeros(self.release.pins.num_rows, dtype=np.float32)
         for text in words:
             scores, rows = self._captions.search(text)
-            relevance[rows] += scores / len(words)
+            written = np.zeros(len(relevance), dtype=np.float32)
+            written[rows] = scores
+            if self._meaning is not None:
+                written = self._meaning.beside(written, text, self.release.shared.vectors)
+            relevance += written / len(words)
         return relevance[space.rows]
 
     def _results(self, rows: Rows, scores: Floats, offset: int, label: str | None) -> list[Result]:

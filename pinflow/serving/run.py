@@ -8,7 +8,7 @@ from functools import partial
 from pinflow.errors import PinflowError
 from pinflow.serving.app import make_app
 from pinflow.serving.releases import Releases, Source
-from pinflow.settings import Settings
+from pinflow.settings import Settings, engines
 
 
 def serve(source: Source, settings: Settings, host: str = "127.0.0.1", port: int = 8000) -> None:
@@ -21,7 +21,8 @@ def serve(source: Source, settings: Settings, host: str = "127.0.0.1", port: int
     from pinflow.learning.trunk import load_trunk
 
     check_address(host, settings)
-    releases = Releases(source, load_trunk=partial(load_trunk, device=settings.device))
+    load = partial(load_trunk, device=settings.device, engines=engines(settings.home_path))
+    releases = Releases(source, load_trunk=load)
     uvicorn.run(
         make_app(releases, settings),
         host=host,

@@ -55,7 +55,7 @@ def _built(tmp_path_factory: pytest.TempPathFactory, drawn: Path) -> tuple[Path,
 
 @pytest.fixture
 def house(_built: tuple[Path, Path]) -> Iterator[Tiny]:
-    """All 13 stages of three labels made and released, from real pictures; Dagster remembers nothing."""
+    """All stages of three labels made and released, from real pictures; Dagster remembers nothing."""
     now, saved = _built
     shutil.rmtree(now)
     shutil.copytree(saved, now)

@@ -137,7 +137,7 @@ def test_the_whole_chain_of_several_changes_is_asked_for_in_one_tick(automation)
         change_pictures(automation.house, label)
         automation.house.materialize(["pins"], label)
     asked = automation.tick()
-    assert asked.keys() == downstream("pins") - {"encoder"}
+    assert asked.keys() == downstream("pins") - {"encoder", "tagger", "text_encoder"}
 
 
 def test_a_lone_change_is_carried_out_before_the_roll_ups_are_asked_for(automation):
@@ -313,7 +313,7 @@ def test_a_new_label_uses_the_served_encoder_and_stales_no_other(automation):
     encoder = house.versions()["encoder", None]
     house.add_labels(["new one"])
     asked = automation.settle()
-    assert asked.keys() == EVERYTHING.keys() - {"encoder"}
+    assert asked.keys() == EVERYTHING.keys() - {"encoder", "tagger", "text_encoder"}
     assert {label for labels in asked.values() for label in labels} == {"new-one", None}
     assert house.versions()["encoder", None] == encoder
     assert house.snapshot.manifest("embeddings", "new-one").facts["encoders"][0] in {

@@ -102,6 +102,11 @@ def all_tested(table: pa.Table) -> pa.Table:
     return with_column("split", lambda t: ["test"] * t.num_rows)(table)
 
 
+def all_held_out(table: pa.Table) -> pa.Table:
+    """No picture may be learned from, those that were among them."""
+    return with_column("split", lambda t: ["held_out"] * t.num_rows)(table)
+
+
 def stretched(column: str) -> Change:
     return with_column(column, lambda t: [[2 * x for x in row] for row in t[column].to_pylist()])
 
@@ -126,6 +131,10 @@ BLOCKING = [
     Violation("schema", "features", change=as_doubles),
     Violation("no_group_across_splits", "encoder", "rows.parquet", straddling),
     Violation("no_test_picture_in_training", "encoder", "rows.parquet", all_tested),
+    Violation("schema", "tagger", "suspects.parquet", without("suggested")),
+    Violation("no_group_across_splits", "tagger", "rows.parquet", straddling),
+    Violation("no_test_picture_in_training", "tagger", "rows.parquet", all_tested),
+    Violation("no_test_picture_in_training", "tagger", "rows.parquet", all_held_out),
     Violation("schema", "embeddings", "encoder-", without("local")),
     Violation("unit_vectors", "embeddings", "encoder-", stretched("shared")),
     Violation("unit_vectors", "embeddings", "encoder-", stretched("local")),

@@ -30,6 +30,13 @@ FLOW = {
         "gpu",
         "no_group_across_splits no_test_picture_in_training",
     ),
+    "tagger": (
+        "features splits",
+        "numpy safetensors",
+        None,
+        "schema no_group_across_splits no_test_picture_in_training",
+    ),
+    "text_encoder": ("encoder features images splits", "numpy safetensors", None, ""),
     "label_encoder": ("features splits", "pytorch", "gpu", ""),
     "embeddings": ("encoder features label_encoder", "numpy parquet", None, "schema unit_vectors"),
     "index": (
@@ -48,13 +55,14 @@ FLOW = {
     "atlas": ("gallery images", "umap webp", None, ""),
     "evaluation": ("encoder features splits", "html numpy", None, ""),
     "release": (
-        "atlas embeddings encoder evaluation gallery images index label_encoder pins projection",
+        "atlas embeddings encoder evaluation gallery images index label_encoder pins projection tagger "
+        "text_encoder",
         "json",
         None,
         "",
     ),
 }
-ROLL_UPS = {"encoder", "gallery", "atlas", "evaluation", "release"}
+ROLL_UPS = {"encoder", "tagger", "text_encoder", "gallery", "atlas", "evaluation", "release"}
 
 
 def settings(tmp_path: Path) -> Settings:

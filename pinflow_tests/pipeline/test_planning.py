@@ -107,7 +107,7 @@ def test_a_new_candidate_that_is_not_served_makes_only_the_reports_stale(made):
     [
         ({"source": Source(kind="folder", path="/elsewhere")}, {"pins"}),
         ({"group_by": ["author"]}, {"splits"}),
-        ({"encoder": EncoderRecipe(trunk="resnet18")}, {"features", "encoder"}),
+        ({"encoder": EncoderRecipe(trunk="resnet18")}, {"features", "encoder", "tagger"}),
         ({"encoder": EncoderRecipe(tune="none")}, {"encoder", "label_encoder"}),
         ({"attributes": ["kind"]}, {"encoder"}),
         ({"description": "Other words"}, {"release"}),
@@ -191,6 +191,28 @@ def test_a_new_label_stales_the_roll_ups_behind_it_and_neither_the_encoder_nor_a
     assert "encoder" not in found
 
 
+@pytest.mark.parametrize(
+    ("known", "hours", "due"),
+    [
+        ({"plain-red": 90, "plain-blue": 10}, 24, False),
+        ({"plain-red": 95}, 24, True),  # 10 rows of a label that it has no tag for
+        ({"plain-red": 95}, 19.9, False),  # nightly at most
+        ({"plain-red": 65, "plain-blue": 10}, 24, True),
+    ],
+)
+def test_the_tagger_is_fitted_again_for_a_new_label_or_a_fifth_of_new_rows_and_nightly_at_most(
+    store, known, hours, due
+):
+    pretend(store, COLLECTION, ["pins", "images", "splits", "features"])
+    for label, rows in {"plain-red": 95, "plain-blue": 10}.items():
+        table = replace(store.put_file("tiny", b"-"), rows=rows)
+        store.commit(replace(store.manifest("tiny", "features", label), files={"table.parquet": table}))
+    pretend(store, COLLECTION, ["tagger"], facts={"rows": known})
+    made = datetime.fromisoformat(store.manifest("tiny", "tagger").written_at)
+    found = stale(store, now=made + timedelta(hours=hours))
+    assert (found.get("tagger") == {None}) is due
+
+
 def test_a_removed_label_leaves_every_stage(made):
     registry.remove(made, "tiny", ["plain red"])
     snapshot = Snapshot(made, COLLECTION)
@@ -236,7 +258,13 @@ def test_a_tombstone_makes_the_pins_stale_that_it_speaks_of_and_no_others(made, 
 
 
 @pytest.mark.parametrize(
-    ("stage", "name"), [("index", "rows.parquet"), ("gallery", "pins.parquet"), ("encoder", "rows.parquet")]
+    ("stage", "name"),
+    [
+        ("index", "rows.parquet"),
+        ("gallery", "pins.parquet"),
+        ("encoder", "rows.parquet"),
+        ("tagger", "rows.parquet"),
+    ],
 )
 def test_what_leaves_removed_pins_out_is_stale_while_it_holds_one(made, stage, name):
     label = "plain-red" if STAGES[stage].per_label else None

@@ -89,6 +89,15 @@ def test_the_encoder_keeps_its_heads(house):
     assert {name for name in after.files if after.files[name] != before.files[name]} == {"rows.parquet"}
 
 
+def test_the_tagger_keeps_its_weights_and_names_it_no_more(house):
+    before = house.store.manifest("tiny", "tagger")
+    bury(house, row := first(house))
+    renew(house)
+    after = house.store.manifest("tiny", "tagger")
+    assert {name for name in after.files if after.files[name] != before.files[name]} == {"rows.parquet"}
+    assert row["id"] not in house.store.table(after, "rows.parquet")["id"].to_pylist()
+
+
 def test_only_the_labels_that_held_it_are_made_again(house):
     before = house.versions()
     bury(house, first(house))

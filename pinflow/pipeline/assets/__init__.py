@@ -16,6 +16,8 @@ from pinflow.pipeline import checks, metadata
 from pinflow.pipeline.assets.encoders import make_encoder, make_label_encoder
 from pinflow.pipeline.assets.pictures import make_features, make_images, make_pins, make_splits
 from pinflow.pipeline.assets.rollups import make_atlas, make_evaluation, make_gallery, make_release
+from pinflow.pipeline.assets.tagger import make_tagger
+from pinflow.pipeline.assets.text import make_text_encoder
 from pinflow.pipeline.assets.vectors import make_embeddings, make_index, make_projection
 from pinflow.pipeline.automation import condition
 from pinflow.pipeline.partition import Partition
@@ -32,6 +34,8 @@ BODIES: dict[str, Body] = {
     "splits": make_splits,
     "features": make_features,
     "encoder": make_encoder,
+    "tagger": make_tagger,
+    "text_encoder": make_text_encoder,
     "label_encoder": make_label_encoder,
     "embeddings": make_embeddings,
     "index": make_index,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from pinflow.store import File, Manifest
 
 if TYPE_CHECKING:
     from pinflow.learning.head import Head
+    from pinflow.learning.style.whitening import Whitening
 
 SEED = 0
 
@@ -30,9 +31,9 @@ def read_head(part: Partition, manifest: Manifest, name: str) -> Head:
     return Head.from_bytes(part.store.file(manifest, f"{name}.safetensors"))
 
 
-def one_trunk(features: dict[str, Manifest]) -> str:
+def one_trunk(features: dict[str, Manifest], fact: str = "trunk") -> str:
     """The trunk that made all features. Raises `PinflowError` where labels disagree."""
-    trunks = {manifest.facts["trunk"] for manifest in features.values() if manifest.facts["trunk"]}
+    trunks = {manifest.facts[fact] for manifest in features.values() if manifest.facts[fact]}
     if len(trunks) > 1:
         raise PinflowError(
             f"features of {len(trunks)} trunks stand side by side: materialise `features` of all labels"
@@ -42,8 +43,8 @@ def one_trunk(features: dict[str, Manifest]) -> str:
 
 def make_encoder(part: Partition, _: House) -> Manifest:
     """Tune a candidate on all labels that are there; serve it only if the evidence says so."""
-    if part.trigger in (AUTOMATION, STALE) and part.previous and not part.snapshot.tune_due():
-        return _without_removed(part, part.previous)
+    if part.trigger in (AUTOMATION, STALE) and part.previous and not part.snapshot.tune_due("encoder"):
+        return without_removed(part, part.previous, ("rows.parquet",))
     from pinflow.learning.encoder import fit_encoder
     from pinflow.learning.report import plot
     from pinflow.learning.splits import resolve
@@ -62,6 +63,7 @@ def make_encoder(part: Partition, _: House) -> Manifest:
             part.collection.encoder,
             served=read_head(part, old, "served") if old else None,
             trained_on=by_served,
+            attributes=part.collection.attributes,
             seed=SEED,
         )
     heads = {"served": fit.served, "candidate": fit.candidate}
@@ -70,10 +72,13 @@ def make_encoder(part: Partition, _: House) -> Manifest:
     elif old and "previous.safetensors" in old.files:
         heads["previous"] = read_head(part, old, "previous")
     digests = {name: head.digest for name, head in heads.items()}
+    with part.timed("fit_whitening"):
+        style = _style(part, {label: features[label] for label in labels}, rows)
     report = {**fit.report.to_json(), "promotion": asdict(fit.promotion), "notes": list(fit.notes)}
     return part.draft(
         {
             **{f"{name}.safetensors": part.put(head.to_bytes()) for name, head in heads.items()},
+            "style.safetensors": part.put(style.to_bytes()),
             "rows.parquet": part.put_table(rows),
             "trained_on.parquet": part.put_table(_trained_on(rows, trained, fit.trained_on)),
             "fit.json": _json(part, report),
@@ -82,31 +87,46 @@ def make_encoder(part: Partition, _: House) -> Manifest:
             **digests,
             "kind": fit.served.kind,
             "trunk": one_trunk(features),
+            "style": style.digest,
+            "style_trunk": one_trunk(features, "style_trunk"),
             "promoted": fit.promotion.promoted,
             "why": fit.promotion.reason,
             "rows": {label: features[label].rows for label in labels},
         },
-        identity=[digests["served"], digests.get("previous")],
+        identity=[digests["served"], digests.get("previous"), style.digest],
         preview=lambda: plot(report),
     )
 
 
-def _without_removed(part: Partition, old: Manifest) -> Manifest:
-    """The same heads, beside rows that no longer name the pins that were erased since. What was learned of
-    them stays in the weights until the next tuning; their digests stay in `trained_on.parquet`, so
-    that a copy of theirs never counts as unseen."""
-    rows = part.table(old, "rows.parquet")
-    left = part.tombstones.erase(rows)
-    if left is rows:
+def _style(part: Partition, features: dict[str, Manifest], rows: pa.Table) -> Whitening:
+    """The map of styles, learned from the training pictures without being told whose hand is whose."""
+    import pyarrow.compute as pc
+
+    from pinflow.learning.style.whitening import fit_whitening
+
+    statistics = together(part, features, "style.parquet")
+    learned = rows.filter(pc.equal(rows["split"], "train"))["sha256"].unique()
+    return fit_whitening(
+        schema.matrix(statistics.filter(pc.is_in(statistics["sha256"], value_set=learned)), "vector")
+    )
+
+
+def without_removed(part: Partition, old: Manifest, names: Sequence[str]) -> Manifest:
+    """The same weights, beside tables (`names`, those with pins) that no longer name the pins that were
+    erased since. What was learned of them stays in the weights until the next tuning; their digests stay
+    in `trained_on.parquet`, so that a copy of theirs never counts as unseen."""
+    tables = {name: part.table(old, name) for name in names}
+    left = {name: part.tombstones.erase(table) for name, table in tables.items()}
+    if all(left[name] is tables[name] for name in names):
         return old
-    files = {**old.files, "rows.parquet": part.put_table(left)}
+    files = {**old.files, **{name: part.put_table(table) for name, table in left.items()}}
     inputs = {**old.inputs, **part.snapshot.removals(part.stage)}
     return replace(old, files=files, inputs=inputs, written_at="")
 
 
-def together(part: Partition, features: dict[str, Manifest]) -> pa.Table:
+def together(part: Partition, features: dict[str, Manifest], name: str = "table.parquet") -> pa.Table:
     """The features of all labels as one table; an empty one only where every label is."""
-    tables = [part.table(manifest) for manifest in features.values()]
+    tables = [part.table(manifest, name) for manifest in features.values()]
     return pa.concat_tables([table for table in tables if table.num_rows] or tables[:1])
 
 

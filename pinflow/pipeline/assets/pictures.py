@@ -25,6 +25,7 @@ from pinflow.store import File, Manifest
 if TYPE_CHECKING:
     from pinflow.learning.trunk import Trunk
 
+STYLE = "style.parquet"  # beside the features: what the early layers see of the same pictures
 PINS, SIGHTINGS = "pins.parquet", "sightings.parquet"
 SHEET = 24  # thumbnails on a contact sheet
 
@@ -231,8 +232,32 @@ def make_features(part: Partition, house: House) -> Manifest:
         table = extract((part.table(images, name) for name in shards), trunk, known=known)
         if old and used and used[0] != old:  # other weights than last time: the old vectors are of no use
             table = extract((part.table(images, name) for name in shards), trunk)
+    style, style_trunk = _style_statistics(part, house, images, shards)
     return part.draft(
-        {TABLE: part.put_table(table)},
-        facts={"trunk": used[0] if used else old},
+        {TABLE: part.put_table(table), STYLE: replace(part.put_table(style), rows=None)},
+        facts={"trunk": used[0] if used else old, "style_trunk": style_trunk},
         preview=lambda: neighbour_strip(part, table["id"].to_pylist(), schema.matrix(table, "vector")),
     )
+
+
+def _style_statistics(
+    part: Partition, house: House, images: Manifest, shards: list[str]
+) -> tuple[pa.Table, str | None]:
+    """What the early layers see of the same pictures, and the digest of these layers. A pass of its own:
+    the trunk is run by engines that show no early layers, and style needs a quarter of the pixels."""
+    from pinflow.learning.features import extract
+
+    known = part.last_table(STYLE)
+    old = part.previous.facts.get("style_trunk") if part.previous and known is not None else None
+    used: list[str] = []
+
+    def early() -> Trunk:
+        loaded = house.style(part.collection.encoder.trunk)
+        used.append(loaded.digest)
+        return loaded
+
+    with part.timed("extract_style"):
+        table = extract((part.table(images, name) for name in shards), early, known=known)
+        if old and used and used[0] != old:
+            table = extract((part.table(images, name) for name in shards), early)
+    return table, used[0] if used else old

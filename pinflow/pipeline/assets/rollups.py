@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from pinflow import __version__, releases, schema
@@ -20,6 +21,8 @@ from pinflow.errors import CheckFailed, PinflowError
 from pinflow.pipeline import checks
 from pinflow.pipeline.assets.encoders import read_head, together
 from pinflow.pipeline.assets.previews import read_thumbnails, strip
+from pinflow.pipeline.assets.tagger import served_tagger
+from pinflow.pipeline.assets.text import served_words
 from pinflow.pipeline.assets.vectors import ROWS, index_facts, map_facts, map_files, place_on_map, table_of
 from pinflow.pipeline.partition import Partition
 from pinflow.pipeline.removal import finish
@@ -32,7 +35,7 @@ SWEEP_SECONDS = 24 * 3600.0  # blobs that nothing names are looked for this ofte
 
 def make_gallery(part: Partition, _: House) -> Manifest:
     """All labels in one index, in the newest space that every label has reached."""
-    from pinflow.retrieval.gallery import assemble
+    from pinflow.retrieval.gallery import assemble, styles
     from pinflow.retrieval.index import build
 
     images, embeddings = part.read_all("images"), part.read_all("embeddings")
@@ -45,6 +48,7 @@ def make_gallery(part: Partition, _: House) -> Manifest:
     with part.timed("assemble"):
         pins, vectors = assemble(pictures, tables)
         pins = part.tombstones.erase(pins)  # also as a related pin of another
+        style = styles(pins, tables)
     with part.timed("build"):
         index = build(vectors)
         data, meta = index.to_bytes(), json.dumps(index.meta, sort_keys=True)
@@ -57,13 +61,28 @@ def make_gallery(part: Partition, _: House) -> Manifest:
             "vectors.npy": part.put(_npy(vectors)),
             "gallery.faiss": part.put(data),
             "gallery.json": part.put(meta.encode()),
+            **({} if style is None else _style_files(part, style[0])),
         },
         facts={
+            "style": None if style is None else style[1],
             **index_facts(index, encoders, len(embedded), len(removed)),
             "pictures": {label: pictures[label].num_rows for label in labels},
         },
         preview=lambda: strip(_sample(part, pins)),
     )
+
+
+def _style_files(part: Partition, vectors: npt.NDArray[np.float32]) -> dict[str, File]:
+    from pinflow.retrieval.index import build
+
+    with part.timed("build"):
+        index = build(vectors)
+        data, meta = index.to_bytes(), json.dumps(index.meta, sort_keys=True)
+    return {
+        "style.npy": part.put(_npy(vectors)),
+        "style.faiss": part.put(data),
+        "style.json": part.put(meta.encode()),
+    }
 
 
 def _ids_of_both(tables: Mapping[str, pa.Table], others: Mapping[str, pa.Table]) -> set[str]:
@@ -139,10 +158,16 @@ def make_evaluation(part: Partition, _: House) -> Manifest:
         found = report(table, rows, heads).to_json()
     picture = plot(found)
     why = {"promoted": encoder.facts["promoted"], "why": encoder.facts["why"]}
+    told = {**found, **why}
+    shown = {sha256 for one in found["worst"] for sha256 in (one["query"], *one["neighbours"])}
+    left = part.tombstones.left(table)
+    pairs = zip(left["id"].to_pylist(), left["sha256"].to_pylist(), strict=True)
+    wanted = {one: sha256 for one, sha256 in pairs if sha256 in shown}
+    seen = {wanted[one]: webp for one, webp in _thumbnails(part).items() if one in wanted}
     return part.draft(
         {
-            "evaluation.json": part.put(json.dumps({**found, **why}, sort_keys=True).encode()),
-            "evaluation.html": part.put(page({**found, **why}, picture, part.collection.name).encode()),
+            "evaluation.json": part.put(json.dumps(told, sort_keys=True).encode()),
+            "evaluation.html": part.put(page(told, picture, part.collection.name, thumbnails=seen).encode()),
             "evaluation.png": part.put(picture),
         },
         facts={"queries": found["queries"], **why},
@@ -159,9 +184,17 @@ def make_release(part: Partition, house: House) -> Manifest:
     with part.timed("publish"):
         files = {**gallery.files, **_renamed(atlas, "atlas"), **evaluation.files, **_label_files(part)}
         files["thumbnails.parquet"] = atlas.files["thumbnails.parquet"]
+        files |= served_tagger(part.read("tagger"), encoder.facts["trunk"])
         name = _space(encoder, gallery)
         files["encoder.safetensors"] = encoder.files[f"{name}.safetensors"]
+        if gallery.facts["style"] == encoder.facts["style"]:
+            files["style.safetensors"] = encoder.files["style.safetensors"]
+        else:  # the gallery's styles are of an older map, or of none: they come with the next release
+            files = {path: file for path, file in files.items() if not path.startswith("style.")}
         description = _describe(part, encoder, name)
+        words, description["text"] = served_words(part.read("text_encoder"), encoder.facts[name])
+        files |= words
+        files["model_card.md"] = _card(part, description, gallery, evaluation)
         release = releases.publish(part.store, part.collection.name, description, files)
     swept = part.previous.stats.get("swept_at", 0.0) if part.previous else 0.0
     if time.time() - swept > SWEEP_SECONDS:
@@ -218,6 +251,7 @@ def _describe(part: Partition, encoder: Manifest, name: str) -> dict[str, Any]:
             "kind": encoder.facts["kind"],
             "trunk": part.collection.encoder.trunk,
             "trunk_digest": encoder.facts["trunk"],
+            "style_digest": encoder.facts["style_trunk"],
         },
         "labels": {
             slug: {
@@ -229,6 +263,14 @@ def _describe(part: Partition, encoder: Manifest, name: str) -> dict[str, Any]:
         },
         "figures": evaluation["overall"],
     }
+
+
+def _card(part: Partition, description: dict[str, Any], gallery: Manifest, evaluation: Manifest) -> File:
+    from pinflow.learning.card import model_card
+
+    about = {**description, "why": evaluation.facts["why"], "queries": evaluation.facts["queries"]}
+    licences = part.table(gallery, "pins.parquet")["licence"].to_pylist()
+    return part.put(model_card(part.collection.name, about, licences=licences).encode())
 
 
 def _standing(pins: Manifest | None, shown: bool) -> dict[str, str | None]:

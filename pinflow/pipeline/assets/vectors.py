@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from pinflow import schema
 from pinflow.pipeline.assets.encoders import read_head
+from pinflow.pipeline.assets.pictures import STYLE
 from pinflow.pipeline.assets.previews import neighbour_strip
 from pinflow.pipeline.partition import Partition
 from pinflow.pipeline.resources import House
@@ -31,11 +32,14 @@ def table_of(encoder: str) -> str:
 
 def make_embeddings(part: Partition, _: House) -> Manifest:
     """Apply the heads; rows that were embedded by the same heads are carried over."""
-    from pinflow.learning.embed import embed
+    from pinflow.learning.embed import embed, with_style, without_style
+    from pinflow.learning.style.whitening import Whitening
 
     features = part.table(part.read("features"))
     encoder, label_encoder = part.read("encoder"), part.read("label_encoder")
     local = read_head(part, label_encoder, "served")
+    statistics = part.table(part.read("features"), STYLE)
+    style = Whitening.from_bytes(part.store.file(encoder, "style.safetensors"))
     names = [name for name in ("served", "previous") if f"{name}.safetensors" in encoder.files]
     files: dict[str, File] = {}
     for name in names:
@@ -46,13 +50,15 @@ def make_embeddings(part: Partition, _: House) -> Manifest:
             else None
         )
         with part.timed("embed"):
-            table = embed(features, head, local, known=known)
+            table = embed(features, head, local, known=None if known is None else without_style(known))
+            table = with_style(table, statistics, style)
         files[table_of(head.digest)] = part.put_table(table)
     return part.draft(
         files,
         facts={
             "encoders": [encoder.facts[name] for name in names],
             "label_encoder": label_encoder.facts["served"],
+            "style": style.digest,
         },
         preview=lambda: neighbour_strip(part, table["id"].to_pylist(), schema.matrix(table, "shared")),
     )

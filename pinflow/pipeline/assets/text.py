@@ -1,0 +1,164 @@
+"""The text encoder: one over all labels (phase B), from words into the encoder's space."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pinflow.learning.text import ADVICE, SENTENCES, available
+from pinflow.pipeline.assets.encoders import read_head, together
+from pinflow.pipeline.partition import Partition
+from pinflow.pipeline.resources import House
+from pinflow.pipeline.stages import AUTOMATION, STALE
+from pinflow.store import File, Manifest
+
+if TYPE_CHECKING:
+    from pinflow.learning.dataset import Dataset
+    from pinflow.learning.text.choose import Choice, Words
+
+SEED = 0
+TOWER, REPORT = "text.safetensors", "text.json"
+Floats = npt.NDArray[np.float32]
+
+
+def make_text_encoder(part: Partition, _: House) -> Manifest:
+    """Fit a tower into the space of the served encoder, and choose what answers words: it, what is written,
+    or both. Without the sentence encoder, say so: what is written answers."""
+    if part.trigger in (AUTOMATION, STALE) and part.previous and not part.snapshot.words_due():
+        return part.previous
+    features, encoder = part.read_all("features"), part.read("encoder")
+    with part.timed("choose"):
+        choice = _chosen(part) if available() else _without()
+    figures = {
+        question: {means: {m: asdict(e) for m, e in metrics.items()} for means, metrics in of.items()}
+        for question, of in choice.figures.items()
+    }
+    served = choice.tower if choice.share < 1 else None
+    told = {"share": choice.share, "means": choice.means, "why": choice.reason, "sentences": SENTENCES}
+    report = {**told, "recipe": choice.recipe, "gain": asdict(choice.gain) if choice.gain else None}
+    return part.draft(
+        {
+            **({TOWER: part.put(served.to_bytes())} if served else {}),
+            REPORT: part.put(json.dumps({**report, "figures": figures}, sort_keys=True).encode()),
+        },
+        facts={
+            **told,
+            "encoder": encoder.facts["served"],
+            "rows": {label: manifest.rows for label, manifest in features.items()},
+        },
+        identity=[served.digest if served else None, choice.share, encoder.facts["served"]],
+    )
+
+
+def served_words(state: Manifest, encoder: str) -> tuple[dict[str, File], dict[str, Any]]:
+    """What a release takes to answer words in the space of that encoder: files, and its description."""
+    files = {TOWER: state.files[TOWER]} if TOWER in state.files and state.facts["encoder"] == encoder else {}
+    told = {name: state.facts[name] for name in ("share", "means", "why", "sentences")}
+    if not files and state.facts["share"] < 1:
+        told |= {"share": 1.0, "means": "captions", "why": "its tower speaks of another encoder's space"}
+    return files, told
+
+
+def _without() -> Choice:
+    from pinflow.learning.text.choose import Choice
+
+    return Choice(None, 1.0, None, f"the sentence encoder {SENTENCES} is not installed: {ADVICE}", None, {})
+
+
+def _chosen(part: Partition) -> Choice:
+    from pinflow.learning.dataset import join
+    from pinflow.learning.splits import resolve
+    from pinflow.learning.text.choose import choose
+    from pinflow.retrieval.captions import Captions
+
+    splits, features, images = (part.read_all(stage) for stage in ("splits", "features", "images"))
+    labels = sorted(set(splits) & set(features) & set(images))
+    encoder = part.read("encoder")
+    trained = part.table(encoder, "trained_on.parquet")["key"].to_pylist()
+    rows = resolve([part.table(splits[label]) for label in labels], trained_on=trained)
+    data = join(together(part, {label: features[label] for label in labels}), rows)
+    names = {slug: label.query for slug, label in part.snapshot.labels.items()}
+    beside = _beside([part.table(images[label], "pictures.parquet") for label in labels])
+    titles, captions = ([beside.get(one, ("", ""))[side] for one in data.sha256.tolist()] for side in (0, 1))
+    slugs = [[data.label_names[code] for code in codes if code >= 0] for codes in data.labels.tolist()]
+
+    def search(hidden: frozenset[int]) -> Callable[[str], Floats]:
+        said = ([None if i in hidden else text for i, text in enumerate(side)] for side in (titles, captions))
+        columns = dict(zip(("title", "caption"), (pa.array(side, pa.string()) for side in said), strict=True))
+        index = Captions(pa.table({**columns, "labels": pa.array(slugs, pa.list_(pa.string()))}), names)
+
+        def relevance(text: str) -> Floats:
+            found = np.zeros(len(titles), np.float32)
+            scores, at = index.search(text)
+            found[at] = scores
+            return found
+
+        return relevance
+
+    words = _words(
+        data, read_head(part, encoder, "served").apply(data.vectors), titles, captions, slugs, names
+    )
+    return choose(
+        words,
+        _sentences(),
+        search(frozenset()),
+        lambda asked: search(frozenset(asked.tolist())),
+        seed=SEED,
+    )
+
+
+def _words(
+    data: Dataset,
+    vectors: Floats,
+    titles: Sequence[str],
+    captions: Sequence[str],
+    slugs: Sequence[Sequence[str]],
+    names: dict[str, str],
+) -> Words:
+    from pinflow.learning.text.choose import Words
+
+    return Words(
+        vectors=vectors,
+        split=data.split,
+        fold=data.fold,
+        own=[_apart(title, caption) for title, caption in zip(titles, captions, strict=True)],
+        prompts=[[names.get(slug, slug) for slug in each] for each in slugs],
+    )
+
+
+def _apart(title: str, caption: str) -> list[str]:
+    """The texts that say something: a title that its caption repeats is not computed twice."""
+    return [text for text in (title if title not in caption else "", caption) if text.strip()]
+
+
+def _beside(pictures: list[pa.Table]) -> dict[str, tuple[str, str]]:
+    """sha256 -> title and caption, of the first pin that shows the picture."""
+    found: dict[str, tuple[str, str]] = {}
+    for table in pictures:
+        columns = (table[name].to_pylist() for name in ("sha256", "title", "caption"))
+        for sha256, title, caption in zip(*columns, strict=True):
+            found.setdefault(sha256, (title or "", caption or ""))
+    return found
+
+
+def _sentences() -> Callable[[Sequence[str]], Floats]:
+    """The sentence encoder, loaded at the first words; a text that comes again is not computed again."""
+    from pinflow.learning.text.minilm import MiniLM, load_minilm
+
+    loaded: list[MiniLM] = []
+    known: dict[str, Floats] = {}
+
+    def encode(texts: Sequence[str]) -> Floats:
+        if not loaded:
+            loaded.append(load_minilm())
+        fresh = [text for text in dict.fromkeys(texts) if text not in known]
+        known.update(zip(fresh, loaded[0].encode(fresh), strict=True))
+        return np.stack([known[text] for text in texts])
+
+    return encode
