@@ -7,7 +7,7 @@ import pytest
 
 from pinflow import __version__
 
-COMMANDS = {"run", "labels", "purge", "search", "serve", "up", "doctor", "demo"}
+COMMANDS = {"run", "labels", "purge", "search", "export", "serve", "up", "doctor", "demo"}
 
 
 def test_help_lists_the_commands_that_exist_and_no_others(pinflow):
