@@ -6,7 +6,7 @@ to do" asks here: assets before they compute, the automation, `pinflow run` and 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -125,18 +125,11 @@ class Snapshot:
         be made because something upstream is not there."""
         found: dict[str, Any] = {}
         for name in STAGES[stage].reads:
-            if STAGES[name].per_label and label is None:
-                versions = {
-                    slug: _version(stage, manifest) for slug, manifest in self.manifests(name).items()
-                }
-                if not versions:
-                    return None
-                found[name] = versions
-            else:
-                manifest = self.manifest(name, label if STAGES[name].per_label else None)
-                if manifest is None:
-                    return None
-                found[name] = _version(stage, manifest)
+            states = self._read_by(name, label)
+            if not states:
+                return None
+            versions = {slug: _version(stage, manifest) for slug, manifest in states.items()}
+            found[name] = versions if STAGES[name].per_label and label is None else versions[label]
         return found | self.removals(stage)
 
     def removals(self, stage: str) -> dict[str, str]:
@@ -147,6 +140,23 @@ class Snapshot:
         if stage == "pins" and self.opt_outs.digest:
             found["opt_outs"] = self.opt_outs.digest
         return found
+
+    def possible(self, stages: Sequence[str], label: str | None = None) -> list[str]:
+        """Those of the stages that can be made one after the other: what each reads is there, or is made
+        before it."""
+        chosen: list[str] = []
+        for stage in stages:
+            reads = STAGES[stage].reads
+            if all(name in chosen if name in stages else self._read_by(name, label) for name in reads):
+                chosen.append(stage)
+        return chosen
+
+    def _read_by(self, stage: str, label: str | None) -> Mapping[Any, Manifest]:
+        """The states of the stage that a reader of that label (None: a roll-up) takes, by label."""
+        if STAGES[stage].per_label and label is None:
+            return self.manifests(stage)
+        manifest = self.manifest(stage, label if STAGES[stage].per_label else None)
+        return {} if manifest is None else {label: manifest}
 
     def fresh(self, stage: str, label: str | None = None) -> bool:
         """Whether making the stage again would change nothing."""

@@ -151,7 +151,8 @@ class _Runner:
             for label in todo:
                 tried.add(label)
                 first = next(i for i, stage in enumerate(stages) if label in due.get(stage.name, ()))
-                self.launch(phase, label, [stage.name for stage in stages[first:]])
+                behind = [stage.name for stage in stages[first:]]
+                self.launch(phase, label, snapshot.possible(behind, label))
 
     def launch(self, phase: str, label: str | None, stages: list[str], trigger: str = STALE) -> None:
         """One Dagster run of those stages for one label, or of roll-ups."""

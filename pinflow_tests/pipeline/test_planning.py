@@ -56,6 +56,13 @@ def test_nothing_is_stale_where_everything_was_made_from_what_is_there(made):
     assert stale(made) == {}
 
 
+def test_only_what_has_all_that_it_reads_is_possible(made):
+    behind = ["label_encoder", "embeddings", "index", "projection"]
+    assert Snapshot(made, COLLECTION).possible(behind, SLUGS[0]) == behind
+    made.discard(made.manifest("tiny", "encoder"))
+    assert Snapshot(made, COLLECTION).possible(behind, SLUGS[0]) == ["label_encoder"]
+
+
 @pytest.mark.parametrize("stage", sorted(PER_LABEL - {"pins"}))
 def test_a_missing_state_makes_that_stage_stale_and_no_other_label(made, stage):
     made.discard(made.manifest("tiny", stage, "plain-red"))
