@@ -149,15 +149,16 @@ SPLIT_ROWS = pa.schema(
 )
 
 
-def features(width: int) -> pa.Schema:
-    """Trunk vectors, float32, not normalised; which trunk stands in the manifest."""
-    return pa.schema(
-        [
-            _field("id", TEXT, "pin id"),
-            _field("sha256", TEXT, "digest of the original bytes"),
-            _field("vector", vector(width), "trunk output, pooled"),
-        ]
-    )
+def features(width: int, stages: int = 0) -> pa.Schema:
+    """Trunk vectors, float32, not normalised; which trunk stands in the manifest. `stages`: numbers of its
+    inner stages, 0 for a network that hides them."""
+    fields = [
+        _field("id", TEXT, "pin id"),
+        _field("sha256", TEXT, "digest of the original bytes"),
+        _field("vector", vector(width), "trunk output, pooled"),
+    ]
+    inner = _field("stages", vector(stages), "outputs of the inner stages, pooled, each of length 1")
+    return pa.schema([*fields, inner] if stages else fields)
 
 
 def embeddings(shared: int, local: int, style: int | None = None) -> pa.Schema:
@@ -216,6 +217,11 @@ def matrix(table: pa.Table, column: str) -> npt.NDArray[np.float32]:
     width: int = table.schema.field(column).type.list_size
     flat = table[column].combine_chunks().flatten().to_numpy(zero_copy_only=False)
     return np.asarray(flat, np.float32).reshape(table.num_rows, width)
+
+
+def width(table: pa.Table, column: str) -> int:
+    """Numbers in a column of vectors, 0 where there is no such column."""
+    return table.schema.field(column).type.list_size if column in table.column_names else 0
 
 
 def vectors(array: npt.NDArray[np.float32]) -> pa.FixedSizeListArray:

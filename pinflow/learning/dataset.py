@@ -16,12 +16,30 @@ import pyarrow as pa
 
 from pinflow import schema
 from pinflow.errors import PinflowError
+from pinflow.learning.head import Head
+from pinflow.learning.stages import Reads, beside
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 _STRENGTH = ("held_out", "train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Parts of some of the pictures, which still have to find the picture that they were cut from."""
+
+    rows: Ints  # (c,) of the pictures
+    vectors: Floats  # (c, w)
+    stages: Floats | None = None
+
+    def space(self, head: Head) -> Floats:
+        """Unit vectors (c, d) in the head's space."""
+        if head.reads == "last":
+            return head.apply(self.vectors)
+        assert self.stages is not None
+        return head.apply(beside(self.vectors, self.stages))
 
 
 @dataclass(frozen=True)
@@ -39,9 +57,32 @@ class Dataset:
     # Of each attribute a code for each picture's value (n,), -1 where it has none.
     attributes: Mapping[str, Ints] = field(default_factory=dict)
     duplicates: Ints = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))  # pairs like `related`
+    stages: Floats | None = None  # (n, v) of the trunk's inner stages, None for a trunk that hides them
+    crops: Crops | None = None
 
     def __len__(self) -> int:
         return len(self.sha256)
+
+    @cached_property
+    def _beside(self) -> Floats:
+        if self.stages is None:
+            raise PinflowError("the features hold no inner stages: materialise `features` again")
+        return beside(self.vectors, self.stages)
+
+    def view(self, reads: Reads) -> Floats:
+        """What a head that reads that is given (n, w)."""
+        return self.vectors if reads == "last" else self._beside
+
+    def space(self, head: Head, rows: Ints | slice = slice(None)) -> Floats:
+        """Unit vectors (len(rows), d) of pictures in the head's space."""
+        return head.apply(self.view(head.reads)[rows])
+
+    def fits(self, head: Head) -> bool:
+        """Whether the head was fitted to vectors like these."""
+        if head.reads == "stages" and self.stages is None:
+            return False
+        width = self.view(head.reads).shape[1]
+        return not width or head.fits(width)
 
     @cached_property
     def primary(self) -> Ints:
@@ -91,8 +132,9 @@ def within(pairs: Ints, rows: Ints, n: int) -> Ints:
     return pairs[chosen[pairs].all(axis=1)]
 
 
-def join(features: pa.Table, rows: pa.Table) -> Dataset:
-    """`schema.features` and resolved `schema.SPLIT_ROWS` as one data set.
+def join(features: pa.Table, rows: pa.Table, crops: pa.Table | None = None) -> Dataset:
+    """`schema.features` and resolved `schema.SPLIT_ROWS` as one data set; `crops`: `schema.features` of
+    parts of some of the pictures.
 
     Raises `PinflowError` if a row has no features, or features that are not finite.
     """
@@ -126,9 +168,13 @@ def join(features: pa.Table, rows: pa.Table) -> Dataset:
     table = np.full((n, width), -1, dtype=np.int64)
     for i, its_labels in enumerate(own):
         table[i, : len(its_labels)] = sorted(its_labels)
-    vectors = schema.matrix(features, "vector")
-    vectors = vectors[source] if n else vectors[:0]
-    if broken := [unique[i] for i in np.flatnonzero(~np.isfinite(vectors).all(axis=1))]:
+    every, inner = _matrices(features)
+    vectors, stages = (one if one is None else one[source] if n else one[:0] for one in (every, inner))
+    assert vectors is not None
+    finite = np.isfinite(vectors).all(axis=1)
+    if stages is not None:
+        finite &= np.isfinite(stages).all(axis=1)
+    if broken := [unique[i] for i in np.flatnonzero(~finite)]:
         named = [i for i, h in zip(ids, hashes, strict=True) if h in set(broken)]
         raise PinflowError(
             f"the features of {len(broken)} pictures are not finite, e.g. {', '.join(sorted(named)[:3])}: "
@@ -145,7 +191,23 @@ def join(features: pa.Table, rows: pa.Table) -> Dataset:
         related=_pairs(ids, of, rows),
         attributes=_attributes(of, rows, n),
         duplicates=_duplicates(of, rows, n),
+        stages=stages,
+        crops=None if crops is None else _crops(crops, number),
     )
+
+
+def _matrices(features: pa.Table) -> tuple[Floats, Floats | None]:
+    inner = schema.matrix(features, "stages") if schema.width(features, "stages") else None
+    return schema.matrix(features, "vector"), inner
+
+
+def _crops(table: pa.Table, number: dict[str, int]) -> Crops:
+    """Of the pictures that are here, once each."""
+    place = {sha256: i for i, sha256 in enumerate(table["sha256"].to_pylist()) if sha256 in number}
+    of = np.array(list(place.values()), dtype=np.int64)
+    vectors, stages = _matrices(table)
+    rows = np.array([number[sha256] for sha256 in place], dtype=np.int64)
+    return Crops(rows, vectors[of], None if stages is None else stages[of])
 
 
 def _places(features: pa.Table) -> dict[tuple[str, str], int]:

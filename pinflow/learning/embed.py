@@ -12,7 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pinflow import schema
+from pinflow.learning.dataset import Floats
 from pinflow.learning.head import IDENTITY, Head
+from pinflow.learning.stages import beside
 from pinflow.learning.style.whitening import Whitening
 
 
@@ -23,11 +25,11 @@ def embed(
 
     Rows of `known` with the same id, sha256, encoder and label encoder are taken, not computed.
     """
-    width = features.schema.field("vector").type.list_size
-    target = schema.embeddings(encoder.width(width), label_encoder.width(width))
+    last, stages = (schema.width(features, column) for column in ("vector", "stages"))
+    width = {"last": last, "stages": last + stages}
+    target = schema.embeddings(*(head.width(width[head.reads]) for head in (encoder, label_encoder)))
     old = _reusable(features, encoder, label_encoder, known, target)
     fresh = features.filter(pc.invert(pc.is_in(features["id"], value_set=old["id"].combine_chunks())))
-    vectors = schema.matrix(fresh, "vector")
     n = fresh.num_rows
     computed = pa.table(
         [
@@ -35,12 +37,20 @@ def embed(
             fresh["sha256"],
             pa.array(np.repeat(encoder.digest, n), pa.string()),
             pa.array(np.repeat(label_encoder.digest, n), pa.string()),
-            schema.vectors(encoder.apply(vectors)),
-            schema.vectors(label_encoder.apply(vectors)),
+            schema.vectors(in_space(fresh, encoder)),
+            schema.vectors(in_space(fresh, label_encoder)),
         ],
         schema=target,
     )
     return pa.concat_tables([old, computed]).sort_by("id").combine_chunks()
+
+
+def in_space(features: pa.Table, head: Head) -> Floats:
+    """Unit vectors (n, d) of `schema.features` in the head's space."""
+    vectors = schema.matrix(features, "vector")
+    if head.reads == "stages":
+        vectors = beside(vectors, schema.matrix(features, "stages"))
+    return head.apply(vectors)
 
 
 def with_style(embeddings: pa.Table, statistics: pa.Table, whitening: Whitening) -> pa.Table:

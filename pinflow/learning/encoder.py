@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +15,16 @@ from pinflow.learning.evaluate import Report, report_on
 from pinflow.learning.head import IDENTITY, Head
 from pinflow.learning.loss import canonical
 from pinflow.learning.positives import described
-from pinflow.learning.promotion import Choice, Promotion, choose, decide, gain_on_known, unseen_by
+from pinflow.learning.promotion import (
+    STRENGTHS,
+    Choice,
+    Promotion,
+    choose,
+    decide,
+    gain_on_known,
+    held_back,
+    unseen_by,
+)
 from pinflow.learning.tune import Recipe, fit
 
 
@@ -39,6 +48,7 @@ def fit_encoder(
     served: Head | None,
     trained_on: Collection[str] = (),
     attributes: Collection[str] = (),
+    crops: pa.Table | None = None,
     seed: int = 0,
 ) -> EncoderFit:
     """Tune a head on all labels of a collection and decide whether it is served.
@@ -46,15 +56,15 @@ def fit_encoder(
     `features`: `schema.features` of all labels; `rows`: their `schema.SPLIT_ROWS` after
     `splits.resolve(..., trained_on=trained_on)`; `served`: the head in use on the *same* trunk, None if
     there is none; `trained_on`: `EncoderFit.trained_on` of the fit that made it; `attributes`: the columns
-    that also mean "alike".
+    that also mean "alike"; `crops`: `schema.features` of parts of some of the pictures.
 
     The candidate is tuned on train alone. Val only says when to stop, so that it can judge later
     candidates and widen the gallery of the report. Test and held-out pictures are never learned from.
     Raises `PinflowError` for a recipe that this version cannot follow.
     """
     settings, notes = _settings(recipe, attributes)
-    data = join(features, rows)
-    if served is not None and data.vectors.shape[1] and not served.fits(data.vectors.shape[1]):
+    data = join(features, rows, crops)
+    if served is not None and not data.fits(served):
         notes.append("the served head was fitted to another trunk: compared with the frozen space instead")
         served = None
     if served is None or settings is None:
@@ -68,8 +78,7 @@ def fit_encoder(
     choice = choose(data, served, settings, judged=judged, seed=seed)
     tuned = fit(data, learned, choice.recipe, watch=np.flatnonzero(data.in_splits("val")), seed=seed)
     notes += [tuned.note] if tuned.note else []
-    candidate = tuned.head.softened(choice.strength)
-    promotion = _judge(data, candidate, served, choice, judged, seed)
+    candidate, promotion = _judge(data, tuned.head, served, choice, judged, seed)
     if promotion.promoted:
         served, trained_on = candidate, {*data.sha256[learned].tolist(), *data.group[learned].tolist()}
     return _fit(data, candidate, served, promotion, trained_on, notes, seed)
@@ -85,22 +94,26 @@ def training_rows(data: Dataset) -> Ints:
 
 
 def _judge(
-    data: Dataset, candidate: Head, served: Head, choice: Choice, judged: Mask, seed: int
-) -> Promotion:
-    if candidate.kind == "identity":
-        return Promotion(False, _nothing(data, choice.recipe))
-    if candidate.digest == served.digest:
-        return Promotion(False, "the candidate is what is served already")
-    known = gain_on_known(
+    data: Dataset, tuned: Head, served: Head, choice: Choice, judged: Mask, seed: int
+) -> tuple[Head, Promotion]:
+    """The candidate, as strong as it may be, and what is decided about it."""
+    if tuned.kind == "identity":
+        return tuned, Promotion(False, _nothing(data, choice.recipe))
+    softer = [one for one in STRENGTHS if one < choice.strength] if tuned.kind == "residual" else []
+    gains = gain_on_known(
         data,
         served,
         choice.recipe,
         judged=judged,
         relevant=data.same_label,
-        strength=choice.strength,
+        strengths=(choice.strength, *softer),
         seed=seed,
     )
-    return decide(known, choice.unseen, choice.strength, choice.recipe.kind)
+    strength = held_back(gains)
+    candidate = tuned.softened(strength)
+    if candidate.digest == served.digest:
+        return candidate, Promotion(False, "the candidate is what is served already")
+    return candidate, decide(gains[strength], replace(choice, strength=strength))
 
 
 def _nothing(data: Dataset, recipe: Recipe) -> str:

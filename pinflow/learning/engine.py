@@ -34,7 +34,7 @@ Vectors = npt.NDArray[np.float32]
 # Cosine between two engines' vectors of a picture, at least. bfloat16 would miss it (0.995).
 TOLERANCE = 0.9995
 PROBES = 4  # pictures on which a new engine is compared with torch
-LAYOUT = 1  # raised whenever the files that are kept would be written differently
+LAYOUT = 2  # raised whenever the files that are kept would be written differently
 # Pixels in a batch: ONNX Runtime takes as long for one as for four at once, torch likes 16 pictures of
 # 224 px on a CPU (they fill its caches) and 256 on a GPU.
 _ONNX, _CPU, _GPU = (pictures * 224 * 224 for pictures in (4, 16, 256))

@@ -70,19 +70,31 @@ class Report:
     confusion: dict[str, list[list[float]]] = field(default_factory=dict)
     names: list[str] = field(default_factory=list)  # of the rows and columns
     worst: list[Missed] = field(default_factory=list)  # of the last head
+    # Head -> how often a crop finds its own picture first among those of its label, and what that is more
+    # or less than in the first space.
+    crops: dict[str, Estimate] = field(default_factory=dict)
+    crops_gain: dict[str, Estimate] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The report as dicts, strings and numbers."""
         return asdict(self)
 
 
-def report(features: pa.Table, rows: pa.Table, heads: Mapping[str, Head], *, seed: int = 0) -> Report:
+def report(
+    features: pa.Table,
+    rows: pa.Table,
+    heads: Mapping[str, Head],
+    *,
+    crops: pa.Table | None = None,
+    seed: int = 0,
+) -> Report:
     """Test pictures ask, all pictures that training never saw (val and test) answer, label is relevance.
 
     `features`: `schema.features`; `rows`: resolved `schema.SPLIT_ROWS`; `heads`: usually `frozen`,
-    `candidate`, `served`. A query never finds itself; one that nothing in the gallery matches does not count.
+    `candidate`, `served`; `crops`: `schema.features` of parts of some of the pictures. A query never finds
+    itself; one that nothing in the gallery matches does not count.
     """
-    return report_on(join(features, rows), heads, seed=seed)
+    return report_on(join(features, rows, crops), heads, seed=seed)
 
 
 def report_on(data: Dataset, heads: Mapping[str, Head], *, seed: int = 0) -> Report:
@@ -90,8 +102,7 @@ def report_on(data: Dataset, heads: Mapping[str, Head], *, seed: int = 0) -> Rep
     queries = np.flatnonzero(data.in_splits("test"))
     gallery = np.flatnonzero(data.in_splits("val", "test"))
     scores = {
-        name: per_query(head.apply(data.vectors), queries, gallery, data.same_label)
-        for name, head in heads.items()
+        name: per_query(data.space(head), queries, gallery, data.same_label) for name, head in heads.items()
     }
     asked = next(iter(scores.values())).rows if scores else queries[:0]
     labels = {}
@@ -100,7 +111,9 @@ def report_on(data: Dataset, heads: Mapping[str, Head], *, seed: int = 0) -> Rep
         if mine.any():
             labels[label] = {name: _estimates(score, mine, seed) for name, score in scores.items()}
     overall = {name: _estimates(score, np.ones(len(asked), bool), seed) for name, score in scores.items()}
-    spaces = {name: head.apply(data.vectors) for name, head in heads.items()}
+    spaces = {name: data.space(head) for name, head in heads.items()}
+    again = {name: found_again(data, head, data.in_splits("test"), gallery) for name, head in heads.items()}
+    first = next(iter(again.values()), np.zeros(0))
     nearest = {name: neighbours(space, asked, gallery, SHOWN) for name, space in spaces.items()}
     return Report(
         len(asked),
@@ -111,6 +124,8 @@ def report_on(data: Dataset, heads: Mapping[str, Head], *, seed: int = 0) -> Rep
         {name: confusion(data, asked, found) for name, found in nearest.items()},
         list(data.label_names),
         _worst(data, list(scores.values())[-1], list(nearest.values())[-1]) if scores else [],
+        {name: bootstrap(values, seed=seed) for name, values in again.items()},
+        {name: paired_gain(values, first, seed=seed) for name, values in again.items()},
     )
 
 
@@ -154,19 +169,21 @@ def confusion(data: Dataset, queries: Ints, nearest: Ints) -> list[list[float]]:
     return rows
 
 
-def crop_recall(vectors: Floats, crops: Floats, labels: Ints) -> Estimate:
-    """How often a crop finds the very picture it was cut from first, among the pictures of its label: what a
-    space that only knows classes loses. `crops` (n, d) of `vectors` (n, d), unit; `labels` (n,)."""
-    n = len(vectors)
-    rows = np.arange(n)
-    found = per_query(
-        np.concatenate([vectors, crops]),
-        rows + n,
-        rows,
-        lambda a, b: (a - n)[:, None] == b[None, :],
-        excluded=lambda a, b: labels[a - n][:, None] != labels[b][None, :],
-    )
-    return bootstrap(found.values["recall@1"])
+def found_again(data: Dataset, head: Head, asked: Mask, gallery: Ints) -> Values:
+    """Of each crop of a picture that is `asked` whether it finds the very picture that it was cut from first,
+    among the pictures of its label in `gallery`: what a space that only knows classes loses."""
+    crops = data.crops
+    if crops is None:
+        return np.zeros(0)
+    mine = np.flatnonzero(asked[crops.rows] & np.isin(crops.rows, gallery))
+    of, n = crops.rows[mine], len(gallery)
+    return per_query(
+        np.concatenate([data.space(head, gallery), crops.space(head)[mine]]),
+        np.arange(len(mine)) + n,
+        np.arange(n),
+        lambda a, b: of[a - n][:, None] == gallery[b][None, :],
+        excluded=lambda a, b: ~data.same_label(of[a - n], gallery[b]),
+    ).values["recall@1"]
 
 
 def _worst(data: Dataset, score: PerQuery, nearest: Ints) -> list[Missed]:

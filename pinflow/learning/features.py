@@ -21,10 +21,10 @@ _CHUNK = 512
 class Trunk(Protocol):
     """What makes one vector of a picture: a trunk, or the early layers of one."""
 
-    @property
-    def width(self) -> int: ...
+    width: int
+    stages: int  # numbers of inner stages beside it, or 0
 
-    def encode(self, pictures: Sequence[bytes]) -> Floats: ...
+    def look(self, pictures: Sequence[bytes]) -> tuple[Floats, Floats]: ...
 
 
 def extract(
@@ -34,8 +34,8 @@ def extract(
     known: pa.Table | None = None,
     progress: Progress | None = None,
 ) -> pa.Table:
-    """`schema.SHARD` tables -> `schema.features(trunk.width)`, sorted by id, in one pass: a shard is read
-    while the one before it is computed, and no more than these two are in memory.
+    """`schema.SHARD` tables -> `schema.features(trunk.width, trunk.stages)`, sorted by id, in one pass: a
+    shard is read while the one before it is computed, and no more than these two are in memory.
 
     Rows of `known` (features of the *same* trunk) with the same id and sha256 are taken, not computed;
     rows of `known` that are in no shard are dropped. `trunk` may be a function that makes one: it is only
@@ -47,7 +47,7 @@ def extract(
     have = {} if known is None else {pair: i for i, pair in enumerate(_pairs(known))}
     reused: list[int] = []
     fresh: list[tuple[str, str]] = []
-    vectors: list[Floats] = []
+    seen: list[tuple[Floats, Floats]] = []
     made: Trunk | None = None if callable(trunk) else trunk
     progress.start("features")
     for shard in _read_ahead(shards):
@@ -58,7 +58,7 @@ def extract(
             made = trunk() if callable(trunk) else trunk
         for part in _chunks(new):
             assert made is not None
-            vectors.append(_encode(made, shard, part))
+            seen.append(_look(made, shard, part))
             fresh += [pairs[i] for i in part]
             progress.advance(len(part))
         progress.advance(len(pairs) - len(new))
@@ -66,33 +66,41 @@ def extract(
         return known.take(pa.array(sorted(reused), pa.int64())).sort_by("id")
     if made is None:
         made = trunk() if callable(trunk) else trunk
-    return _table(fresh, vectors, made.width, known, reused)
+    return _table(fresh, seen, made, known, reused)
 
 
 def _table(
-    fresh: list[tuple[str, str]], vectors: list[Floats], width: int, known: pa.Table | None, reused: list[int]
+    fresh: list[tuple[str, str]],
+    seen: list[tuple[Floats, Floats]],
+    trunk: Trunk,
+    known: pa.Table | None,
+    reused: list[int],
 ) -> pa.Table:
-    target = schema.features(width)
-    column = schema.vectors(np.concatenate([*vectors, np.zeros((0, width), dtype=np.float32)]))
-    ids, hashes = ([pair[side] for pair in fresh] for side in (0, 1))
-    table = pa.table([pa.array(ids, pa.string()), pa.array(hashes, pa.string()), column], schema=target)
+    target = schema.features(trunk.width, trunk.stages)
+    columns = [
+        schema.vectors(np.concatenate([*(one[side] for one in seen), np.zeros((0, width), np.float32)]))
+        for side, width in enumerate((trunk.width, trunk.stages))
+        if width
+    ]
+    ids, hashes = (pa.array([pair[side] for pair in fresh], pa.string()) for side in (0, 1))
+    table = pa.table([ids, hashes, *columns], schema=target)
     if known is not None and reused:
         old = known.take(pa.array(sorted(reused), pa.int64()))
-        if old.schema.field("vector").type != target.field("vector").type:
+        if old.schema.types != target.types:
             raise ValueError("`known` holds vectors of another trunk")
         table = pa.concat_tables([old.cast(target), table])
     return table.sort_by("id").combine_chunks()
 
 
-def _encode(trunk: Trunk, shard: pa.Table, part: list[int]) -> Floats:
+def _look(trunk: Trunk, shard: pa.Table, part: list[int]) -> tuple[Floats, Floats]:
     pictures = shard["jpeg"].take(pa.array(part, pa.int64())).to_pylist()
     try:
-        return trunk.encode(pictures)
+        return trunk.look(pictures)
     except PictureError:
         # Find the one at fault, so that the message names its pin.
         for i, picture in zip(part, pictures, strict=True):
             try:
-                trunk.encode([picture])
+                trunk.look([picture])
             except PictureError as error:
                 raise PictureError(error.reason, f"pin {shard['id'][i].as_py()}: {error.detail}") from error
         raise

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pinflow.errors import CorruptError
+from pinflow.learning.stages import Reads
 
 Kind = Literal["identity", "linear", "residual", "affine"]
 Array = npt.NDArray[np.float32]
@@ -32,10 +33,13 @@ class Head:
                (k,)                           directions[i]: nothing that the trunk knew is lost
     affine     `weight` (d, w), `bias` (d,)   weight @ (x / |x|) + bias
     ========== ============================== =====================================================
+
+    `reads`: whether x is the trunk's last vector alone, or its inner stages beside it (`stages.beside`).
     """
 
     kind: Kind = "identity"
     weights: dict[str, Array] = field(default_factory=dict)
+    reads: Reads = "last"
 
     def __post_init__(self) -> None:
         # safetensors writes the memory of an array as it lies, whatever its strides say.
@@ -47,7 +51,7 @@ class Head:
         """sha256 of the kind and the weights; `identity` for the frozen space."""
         if self.kind == "identity":
             return "identity"
-        digest = hashlib.sha256(self.kind.encode())
+        digest = hashlib.sha256(self.kind.encode() + (b"" if self.reads == "last" else b" of stages"))
         for name, array in sorted(self.weights.items()):
             digest.update(f"{name}:{array.shape}".encode())
             digest.update(array.data)
@@ -83,13 +87,15 @@ class Head:
         if self.kind != "residual" or strength == 1:
             return self
         added = ((1 + self.weights["gains"]) ** 2 - 1) * strength**2
-        return Head("residual", {"directions": self.weights["directions"], "gains": np.sqrt(1 + added) - 1})
+        weights = {"directions": self.weights["directions"], "gains": np.sqrt(1 + added) - 1}
+        return Head("residual", weights, self.reads)
 
     def to_bytes(self) -> bytes:
         """safetensors with the kind as JSON metadata."""
         from safetensors.numpy import save
 
-        data: bytes = save(dict(self.weights), metadata={"pinflow.head": json.dumps({"kind": self.kind})})
+        about = json.dumps({"kind": self.kind, "reads": self.reads})
+        data: bytes = save(dict(self.weights), metadata={"pinflow.head": about})
         return data
 
     @staticmethod
@@ -101,7 +107,8 @@ class Head:
         try:
             weights = load(data)
             size = int.from_bytes(data[:8], "little")
-            kind = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["pinflow.head"])["kind"]
+            about = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["pinflow.head"])
+            kind, reads = about["kind"], about.get("reads", "last")
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
             raise CorruptError(f"not a head: {error}; fit the encoder again") from error
         expected = {
@@ -110,11 +117,11 @@ class Head:
             "residual": {"directions", "gains"},
             "affine": {"weight", "bias"},
         }
-        if expected.get(kind) != set(weights):
+        if expected.get(kind) != set(weights) or reads not in ("last", "stages"):
             raise CorruptError(
                 f"a head of kind {kind!r} with weights {sorted(weights)}: fit the encoder again"
             )
-        return Head(kind, weights)
+        return Head(kind, weights, reads)
 
 
 def _unit(vectors: Array) -> Array:

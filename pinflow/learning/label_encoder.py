@@ -26,7 +26,7 @@ from pinflow.learning.encoder import training_rows
 from pinflow.learning.evaluate import Estimate, paired_gain, per_query
 from pinflow.learning.head import IDENTITY, Head
 from pinflow.learning.positives import Positives
-from pinflow.learning.promotion import Promotion, decide, gain_on_known
+from pinflow.learning.promotion import Choice, Promotion, decide, gain_on_known
 from pinflow.learning.tune import MANY_SETS, Recipe, tune
 
 MIN_PAIRS = 16  # related pairs below which nothing can be learned and measured at once
@@ -60,18 +60,20 @@ def fit_label_encoder(features: pa.Table, rows: pa.Table, *, seed: int = 0) -> L
     learned = training_rows(data)
     sets = len(RECIPE.positives.of(data, learned).sets())
     recipe = RECIPE.as_affine() if sets >= MANY_SETS else RECIPE
+    if recipe.kind == "affine" and data.stages is not None:
+        recipe = recipe.reading("stages")
     candidate = tune(data, learned, recipe, seed=seed)
     if candidate.kind == "identity":
         reason = "the related pins do not tell pictures apart: the frozen space is served"
         return LabelEncoderFit(IDENTITY, IDENTITY, Promotion(False, reason))
     judged = data.in_splits("train", "val")
-    known = gain_on_known(
+    gains = gain_on_known(
         data, IDENTITY, recipe, judged=judged, relevant=data.are_related, folds=FOLDS, seed=seed
     )
-    promotion = decide(known)
+    promotion = decide(gains[1.0], Choice(recipe))
     asked, gallery = np.flatnonzero(data.in_splits("test")), np.flatnonzero(data.in_splits("val", "test"))
     ours, theirs = (
-        per_query(head.apply(data.vectors), asked, gallery, data.are_related).values["map@r"]
+        per_query(data.space(head), asked, gallery, data.are_related).values["map@r"]
         for head in (candidate, IDENTITY)
     )
     test = paired_gain(ours, theirs, seed=seed)

@@ -27,6 +27,7 @@ def known_and_unseen(
     labels: Ints,
     *,
     groups: Ints,
+    stages: Floats | None = None,
     seeds: Sequence[int] = (0, 1, 2),
     recipe: Recipe = DEFAULT,
 ) -> dict[str, dict[str, Estimate]]:
@@ -38,7 +39,8 @@ def known_and_unseen(
     found: dict[str, dict[str, Estimate]] = {}
     for name in ("known labels", "unseen labels"):
         runs = [
-            _run(vectors, labels, groups, recipe, seed, disjoint=name == "unseen labels") for seed in seeds
+            _run(vectors, stages, labels, groups, recipe, seed, disjoint=name == "unseen labels")
+            for seed in seeds
         ]
         for metric in REPORTED:
             frozen, ours = (np.mean([run[which][metric] for run in runs], axis=0) for which in (0, 1))
@@ -49,7 +51,14 @@ def known_and_unseen(
 
 
 def _run(
-    vectors: Floats, labels: Ints, groups: Ints, recipe: Recipe, seed: int, *, disjoint: bool
+    vectors: Floats,
+    stages: Floats | None,
+    labels: Ints,
+    groups: Ints,
+    recipe: Recipe,
+    seed: int,
+    *,
+    disjoint: bool,
 ) -> tuple[dict[str, Values], dict[str, Values]]:
     """Per picture, frozen and tuned; NaN-free: what has nothing to find counts 0 in both."""
     rng = np.random.default_rng(seed)
@@ -60,13 +69,13 @@ def _run(
     for fold in range(int(side.max()) + 1):
         aside = side == fold
         split = np.where(aside | np.isin(groups, groups[aside]), "held_out", "train")
-        data = _dataset(vectors, labels, groups, split, inner)
+        data = _dataset(vectors, stages, labels, groups, split, inner)
         learned = data.in_splits("train")
         choice = choose(data, IDENTITY, recipe, judged=learned, seed=seed)
         head = tune(data, np.flatnonzero(learned), choice.recipe, seed=seed).softened(choice.strength)
         asked = np.flatnonzero(aside)
         for scores, space in zip(both, (IDENTITY, head), strict=True):
-            score = per_query(space.apply(vectors), asked, asked, data.same_label)
+            score = per_query(data.space(space), asked, asked, data.same_label)
             for metric in REPORTED:
                 scores[metric][score.rows] = score.values[metric]
     return both[0], both[1]
@@ -79,7 +88,14 @@ def _deal(of: Ints, folds: int, rng: np.random.Generator) -> Ints:
     return dealt
 
 
-def _dataset(vectors: Floats, labels: Ints, groups: Ints, split: npt.NDArray[np.str_], fold: Ints) -> Dataset:
+def _dataset(
+    vectors: Floats,
+    stages: Floats | None,
+    labels: Ints,
+    groups: Ints,
+    split: npt.NDArray[np.str_],
+    fold: Ints,
+) -> Dataset:
     return Dataset(
         vectors,
         np.arange(len(vectors)).astype(str),
@@ -89,4 +105,5 @@ def _dataset(vectors: Floats, labels: Ints, groups: Ints, split: npt.NDArray[np.
         tuple(f"label {one}" for one in range(int(labels.max(initial=-1)) + 1)),
         labels[:, None],
         np.zeros((0, 2), dtype=np.int64),
+        stages=stages,
     )

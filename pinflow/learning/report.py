@@ -114,6 +114,7 @@ is relevant if it shares a label. Intervals: 95%, bootstrap over queries.</p>
 <img alt="Metrics of frozen, candidate and served" src="data:image/png;base64,{data}">
 <table><tr><th>label</th>{heads}</tr>{"".join(rows)}</table>
 {_agreement(report.get("nmi", {}))}
+{_again(report)}
 {_figure("Which label is nearest", confused)}
 {_missed(report.get("worst", []), thumbnails or {})}
 </html>
@@ -123,6 +124,23 @@ is relevant if it shares a label. Intervals: 95%, bootstrap over queries.</p>
 def _agreement(found: Mapping[str, float | None]) -> str:
     told = ", ".join(f"{escape(space)} {value:.3f}" for space, value in found.items() if value is not None)
     return f"<p>k-means clusters against labels (normalised mutual information): {told}.</p>" if told else ""
+
+
+def _again(report: Mapping[str, Any]) -> str:
+    """How often a part of a picture finds the whole, in each space."""
+    found, gain = report.get("crops", {}), report.get("crops_gain", {})
+    told = ", ".join(
+        f"{escape(space)} {one['value']:.3f} ({gain[space]['value']:+.3f})"
+        for space, one in found.items()
+        if one["value"] is not None
+    )
+    asked = max((one["n"] for one in found.values()), default=0)
+    return (
+        f"<p>Inside a label: of {asked} crops this share finds its own picture first among those of its "
+        f"label (and the difference to frozen): {told}.</p>"
+        if told
+        else ""
+    )
 
 
 def _figure(title: str, png: bytes | None) -> str:

@@ -15,14 +15,15 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
-from pinflow.errors import PictureError
+from pinflow.errors import PictureError, TrunkError
 from pinflow.imaging.decode import decode
 from pinflow.imaging.resize import resized
 from pinflow.learning.engine import Engine, Pixels, Vectors, cores, kept_engine, onnx_engine, torch_engine
+from pinflow.learning.stages import Reads, beside, staged
 from pinflow.learning.weights import DEFAULT, Preprocess, load_model
 
 if TYPE_CHECKING:
@@ -33,6 +34,13 @@ if TYPE_CHECKING:
 # a core, and it saves 15 ms a picture (EfficientNet-Lite0; both grow with the network).
 ENOUGH = 200
 Made = TypeVar("Made")
+
+
+class Seen(NamedTuple):
+    """What a trunk makes of n pictures: its vectors (n, width), not normalised, and its stages (n, v)."""
+
+    last: Vectors
+    stages: Vectors
 
 
 class Trunk:
@@ -56,13 +64,16 @@ class Trunk:
         self.preprocess = preprocess
         self.device = device
         self.digest = _digest(name, model, preprocess)
-        self._engine = torch_engine(model, preprocess, device)
-        self._model: torch.nn.Module | None = model
+        shown = _shown(model, preprocess)
+        self._engine = torch_engine(shown, preprocess, device)
+        self._model: torch.nn.Module | None = shown
         self._engines = engines
         self._asked = 0
         self._lock = threading.Lock()
         blank = np.zeros((1, preprocess.size, preprocess.size, 3), dtype=np.uint8)
-        self.width = int(self._engine.run(blank).shape[1])
+        total = int(self._engine.run(blank).shape[1])
+        self.width = int(getattr(shown, "width", total))
+        self.stages = total - self.width  # numbers of the inner stages, 0 for a network that hides them
         if device == "cpu" and (kept := kept_engine(preprocess, digest=self.digest, folder=engines)):
             self._engine, self._model = kept, None
 
@@ -71,14 +82,20 @@ class Trunk:
         """What runs the network now: `torch` or `onnxruntime`."""
         return self._engine.name
 
-    def encode(self, pictures: Sequence[bytes]) -> Vectors:
-        """Vectors of encoded pictures (any format that `imaging.decode` takes), float32 (n, width), not
-        normalised. Decoding and network overlap, on all cores, a few batches at a time.
+    def encode(self, pictures: Sequence[bytes], reads: Reads = "last") -> Vectors:
+        """Vectors of encoded pictures as a head that reads that is given them: float32 (n, width), not
+        normalised, or the stages beside them, (n, width + stages). Raises as `look` does."""
+        seen = self.look(pictures)
+        return beside(*seen) if reads == "stages" else seen.last
+
+    def look(self, pictures: Sequence[bytes]) -> Seen:
+        """The vectors and stages of encoded pictures (any format that `imaging.decode` takes). Decoding and
+        network overlap, on all cores, a few batches at a time.
 
         Raises `PictureError` naming the position of a picture that cannot be decoded.
         """
         engine = self._engine_for(len(pictures))
-        vectors = np.empty((len(pictures), self.width), dtype=np.float32)
+        vectors = np.empty((len(pictures), self.width + self.stages), dtype=np.float32)
         starts = range(0, len(pictures), engine.batch)
 
         def pixels(start: int) -> Pixels:
@@ -86,7 +103,7 @@ class Trunk:
 
         for start, found in zip(starts, _encoded(engine, pixels, starts), strict=True):
             vectors[start : start + len(found)] = found
-        return vectors
+        return Seen(np.ascontiguousarray(vectors[:, : self.width]), vectors[:, self.width :])
 
     def pixels(self, pictures: Sequence[bytes], first: int = 0) -> Pixels:
         """What the network is shown: uint8 (n, size, size, 3). `first` is the position of the first picture
@@ -126,6 +143,20 @@ def best_device() -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _shown(model: torch.nn.Module, preprocess: Preprocess) -> torch.nn.Module:
+    """The network with its stages beside its vector, as it is where it does not show them."""
+    import torch
+
+    device = next((one.device for one in model.parameters()), torch.device("cpu"))
+    try:
+        shown = staged(model).eval()
+        with torch.inference_mode():
+            found = shown(torch.zeros((1, 3, preprocess.size, preprocess.size), device=device))
+    except (TrunkError, AttributeError, RuntimeError, TypeError):  # of a network of another make
+        return model
+    return shown if found.shape[1] > shown.width else model
 
 
 def _encoded(engine: Engine, pixels: Callable[[int], Pixels], starts: range) -> Iterator[Vectors]:

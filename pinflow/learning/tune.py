@@ -27,7 +27,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -38,6 +38,7 @@ from pinflow.learning.evaluate import per_query
 from pinflow.learning.head import IDENTITY, Head
 from pinflow.learning.positives import Alike, Positives
 from pinflow.learning.sampler import batches
+from pinflow.learning.stages import Reads
 
 if TYPE_CHECKING:
     import torch
@@ -57,6 +58,7 @@ class Recipe:
 
     positives: Positives = DECLARED
     kind: Literal["residual", "affine"] = "residual"
+    reads: Reads = "last"
     loss: str = "auto"
     memory: int = 0  # rows of earlier batches kept as further negatives, see `Loss`
     related_weight: float = 0.5  # share of the related term in the loss, where there are related pins
@@ -76,11 +78,16 @@ class Recipe:
     every: int = 20  # steps between two looks at the pictures watched
     patience: int = 2  # looks without a better MAP@R before it stops
 
+    def reading(self, reads: Reads) -> Recipe:
+        """The same on another view of the trunk."""
+        return replace(self, reads=reads)
+
     def as_affine(self) -> Recipe:
         """The same positives and loss for many sets. Chosen on folds of the emoji's 957."""
         return Recipe(
             self.positives,
             "affine",
+            self.reads,
             self.loss,
             self.memory,
             shrinkage=1.0,
@@ -116,14 +123,14 @@ def fit(
     the note says so.
     """
     alike = recipe.positives.of(data, rows, seed=seed)
-    vectors = _unit(data.vectors[rows])
+    vectors = _unit(data.view(recipe.reads)[rows])
     with _one_thread():
         start = _start(vectors, alike.sets(), recipe)
         if start is None:
             return Tuned(IDENTITY)
         seen = _watcher(data, watch, recipe, start)
         weight, steps, note = _train(start.map(vectors), start.weight, alike, recipe, seen, seed)
-        return Tuned(start.head(weight), steps, note)
+        return Tuned(replace(start.head(weight), reads=recipe.reads), steps, note)
 
 
 @dataclass(frozen=True)
@@ -239,7 +246,7 @@ def _watcher(
     if watch is None or len(watch) < 2:
         return None
     relevant = recipe.positives.relevance(data)
-    vectors, every = data.vectors[watch], np.arange(len(watch))
+    vectors, every = data.view(recipe.reads)[watch], np.arange(len(watch))
 
     def score(weight: Doubles) -> float:
         space = start.head(weight).apply(vectors)

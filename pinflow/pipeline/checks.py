@@ -93,13 +93,13 @@ def _tables(part: Partition, manifest: Manifest) -> Iterator[tuple[str, pa.Table
         elif name.startswith("thumbnails-"):
             yield name, table, schema.THUMBNAILS
         elif manifest.stage == "features":
-            yield name, table, schema.features(_width(table, "vector"))
+            yield name, table, schema.features(*[schema.width(table, c) for c in ("vector", "stages")])
         elif manifest.stage == "embeddings":
-            yield name, table, schema.embeddings(*[_width(table, c) for c in ("shared", "local", "style")])
-
-
-def _width(table: pa.Table, column: str) -> int:
-    return table.schema.field(column).type.list_size if column in table.column_names else 0
+            yield (
+                name,
+                table,
+                schema.embeddings(*[schema.width(table, c) for c in ("shared", "local", "style")]),
+            )
 
 
 def _complete(_: Partition, manifest: Manifest) -> Outcome:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from pinflow.errors import TrunkError
+from pinflow.learning.stages import Reads
 from pinflow.retrieval.index import Floats
 from pinflow.retrieval.release import Space
 
@@ -21,12 +22,16 @@ class Trunk(Protocol):
 
     digest: str
 
-    def encode(self, pictures: Sequence[bytes]) -> Floats:
-        """Features (n, width) float32 of curated pictures, not normalised."""
+    def encode(self, pictures: Sequence[bytes], reads: Reads = "last") -> Floats:
+        """Features (n, width) float32 of curated pictures, not normalised: what a head that reads that is
+        given."""
 
 
 class Head(Protocol):
     """What tuning has learned; `pinflow.learning.head.Head` is one."""
+
+    @property
+    def reads(self) -> Reads: ...
 
     def apply(self, vectors: Floats) -> Floats:
         """Unit vectors (n, d) float32 from trunk features (n, width)."""
@@ -70,7 +75,7 @@ class PictureEncoder:
             early, apply = self._early(space.head)
             return apply(early.encode(curated))
         trunk, applied = self.load(space.head)
-        return applied.apply(trunk.encode(curated))
+        return applied.apply(trunk.encode(curated, applied.reads))
 
     def load(self, head: bytes) -> tuple[Trunk, Head]:
         """The trunk and that head, from memory or loaded now. Raises `TrunkError`."""

@@ -17,8 +17,8 @@ from pinflow.learning.encoder import fit_encoder, training_rows
 from pinflow.learning.evaluate import Estimate
 from pinflow.learning.head import IDENTITY, Head
 from pinflow.learning.label_encoder import fit_label_encoder
-from pinflow.learning.promotion import decide, strongest, unseen_by
-from pinflow.learning.tune import tune
+from pinflow.learning.promotion import Choice, Gain, decide, held_back, strongest, unseen_by
+from pinflow.learning.tune import Recipe, tune
 from pinflow_tests.learning.conftest import clustered, features, pictures, sha
 
 
@@ -201,6 +201,7 @@ def test_unresolved_splits_are_refused() -> None:
         fit_encoder(table, one_group, EncoderRecipe(), served=None)
 
 
+EMPTY = Estimate(None, None, None, 0)
 GAIN, NONE, LOSS = (Estimate(v, v - 0.02, v + 0.02, 100) for v in (0.05, 0.0, -0.05))
 
 
@@ -214,13 +215,26 @@ GAIN, NONE, LOSS = (Estimate(v, v - 0.02, v + 0.02, 100) for v in (0.05, 0.0, -0
         (NONE, None, False, "no sure gain"),
         (NONE, GAIN, False, "no sure gain"),
         (LOSS, None, False, "no sure gain"),
-        (Estimate(None, None, None, 0), None, False, "more pictures"),
+        (EMPTY, None, False, "more pictures"),
     ],
 )
 def test_the_rule(known: Estimate, unseen: Estimate | None, promoted: bool, says: str) -> None:
-    found = decide(known, unseen)
+    found = decide(Gain(known, EMPTY), Choice(Recipe(), unseen=unseen))
     assert found.promoted is promoted
     assert says in found.reason
+
+
+@pytest.mark.parametrize(("crops", "promoted"), [(0.01, True), (-0.01, True), (-0.02, False)])
+def test_a_head_that_loses_pictures_inside_a_label_is_not_promoted(crops: float, promoted: bool) -> None:
+    found = decide(Gain(GAIN, Estimate(crops, crops, crops, 100)), Choice(Recipe()))
+    assert found.promoted is promoted
+    assert promoted or "loses pictures inside them (-0.020 of 100 crops" in found.reason
+
+
+def test_a_head_goes_as_far_as_crops_still_find_their_picture() -> None:
+    kept, lost = (Gain(GAIN, Estimate(value, value, value, 100)) for value in (-0.005, -0.03))
+    assert held_back({1.0: lost, 0.5: kept, 0.25: kept}) == 0.5
+    assert held_back({1.0: lost, 0.5: lost}) == 0.5
 
 
 def test_unseen_labels_choose_how_far_to_go() -> None:

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pinflow import schema
 from pinflow.learning import evaluate, protocols, report, splits
 from pinflow.learning.dataset import join
 from pinflow.learning.head import IDENTITY
-from pinflow_tests.learning.conftest import clustered, features, pictures
+from pinflow_tests.learning.conftest import clustered, features, pictures, sha
 
 
 def on_a_circle(*degrees: float) -> np.ndarray:
@@ -156,13 +157,27 @@ def test_nmi_tells_clusters_from_noise() -> None:
 
 
 def test_a_crop_finds_its_picture() -> None:
-    vectors = on_a_circle(0, 30, 60, 90)
-    one = np.zeros(4, dtype=np.int64)
-    assert evaluate.crop_recall(vectors, on_a_circle(2, 31, 58, 80), one).value == 1
-    assert evaluate.crop_recall(vectors, on_a_circle(2, 31, 58, 50), one).value == 0.75
+    every = np.arange(4)
+
+    def found(crops: np.ndarray, *labels: str) -> list[float]:
+        tables = [
+            splits.assign(pictures([i for i, own in zip("abcd", labels, strict=True) if own == label]), label)
+            for label in sorted(set(labels))
+        ]
+        table = features(list("abcd"), on_a_circle(0, 30, 60, 90))
+        parts = table.set_column(2, table.schema.field("vector"), schema.vectors(crops))
+        data = join(table, splits.resolve(tables), parts)
+        assert data.crops is not None
+        again = evaluate.found_again(data, IDENTITY, np.ones(4, bool), every)
+        of = {sha(name): name for name in "abcd"}
+        by_name = {of[data.sha256[row]]: one for row, one in zip(data.crops.rows, again, strict=True)}
+        return [float(by_name[name]) for name in "abcd"]
+
+    assert found(on_a_circle(2, 31, 58, 80), *"1111") == [1, 1, 1, 1]
+    assert found(on_a_circle(2, 31, 58, 50), *"1111") == [1, 1, 1, 0]
     # Among its own label alone: the one at 60 degrees is of another.
-    assert evaluate.crop_recall(vectors, on_a_circle(2, 31, 58, 50), np.array([0, 1, 0, 1])).value == 0.75
-    assert evaluate.crop_recall(vectors, on_a_circle(2, 31, 58, 61), np.array([0, 0, 0, 1])).value == 1
+    assert found(on_a_circle(2, 31, 58, 50), *"1212") == [1, 1, 1, 0]
+    assert found(on_a_circle(2, 31, 58, 61), *"1112") == [1, 1, 1, 1]
 
 
 def test_the_report_tells_confusion_and_the_worst_queries() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pinflow.errors import TrunkError
-from pinflow.learning.stages import LAST, STAGES, staged
+from pinflow.learning.stages import LAST, STAGES, beside, reading, staged
 
 
 @pytest.mark.parametrize(
@@ -27,12 +27,16 @@ def test_every_part_has_its_weight_in_length(name: str, widths: list[int]) -> No
     size = 224 if "vit" in name else 64
     pictures = torch.rand(2, 3, size, size)
     with torch.inference_mode():
-        out, last = staged(model)(pictures), model(pictures)
-    parts = np.split(out.numpy(), np.cumsum(widths)[:-1], axis=1)
+        shown = staged(model)
+        out, last, view = shown(pictures), model(pictures), reading(model, "stages")(pictures)
+    assert shown.width == widths[0]
+    torch.testing.assert_close(out[:, : widths[0]], last)
+    given = beside(out[:, : widths[0]].numpy(), out[:, widths[0] :].numpy())
+    np.testing.assert_allclose(given, view.numpy(), rtol=1e-4, atol=1e-6)
+    parts = np.split(given, np.cumsum(widths)[:-1], axis=1)
     assert [part.shape[1] for part in parts] == widths
     lengths = np.array([np.linalg.norm(part, axis=1) for part in parts])
     np.testing.assert_allclose(lengths, np.array([[LAST] * 2] + [[1] * 2] * STAGES), rtol=1e-4)
-    np.testing.assert_allclose(parts[0], LAST * torch.nn.functional.normalize(last, dim=1).numpy(), rtol=1e-4)
 
 
 def test_a_network_without_stages_is_refused() -> None:

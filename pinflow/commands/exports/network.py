@@ -25,6 +25,7 @@ def write(content: Content, folder: Path, console: Console) -> str:
     trunk here has other weights than the release's, `PinflowError` where the file computes something else."""
     from pinflow.learning.head import Head
     from pinflow.learning.onnx import Session, head_module, to_onnx
+    from pinflow.learning.stages import reading
     from pinflow.learning.trunk import Trunk
     from pinflow.learning.weights import load_model
 
@@ -37,13 +38,13 @@ def write(content: Content, folder: Path, console: Console) -> str:
             f"install the version that made it, or run pinflow run {content.collection}"
         )
     head = Head.from_bytes((content.folder / "encoder.safetensors").read_bytes())
-    data = to_onnx(model, preprocess, [head_module(head)])
+    data = to_onnx(reading(model, head.reads), preprocess, [head_module(head)])
     pictures, rows = _sample(content)
     if pictures:
         pixels = trunk.pixels(pictures)
         session = Session(data)
         theirs = np.concatenate([session(pixels[i : i + 1]) for i in range(len(pixels))])
-        difference = float(np.abs(theirs - head.apply(trunk.encode(pictures))).max())
+        difference = float(np.abs(theirs - head.apply(trunk.encode(pictures, head.reads))).max())
         stored = float(np.median(np.sum(theirs * content.vectors[rows], axis=1)))
         said = (
             f"{len(rows)} pictures, ONNX Runtime against torch: greatest difference of a coordinate "
@@ -58,7 +59,10 @@ def write(content: Content, folder: Path, console: Console) -> str:
     else:
         said = "There was no picture to check it with."
     (folder / FILE).write_bytes(data)
-    how = json.dumps(_description(trunk, head.width(trunk.width)), indent=1)
+    how = json.dumps(
+        _description(trunk, head.width(trunk.width + (trunk.stages if head.reads == "stages" else 0))),
+        indent=1,
+    )
     (folder / HOW).write_text(how, encoding="utf-8")
     return (
         f"`{FILE}` runs wherever ONNX does: `pixels` uint8 (n, {preprocess.size}, {preprocess.size}, 3) in, "

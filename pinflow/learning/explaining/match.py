@@ -2,7 +2,8 @@
 
 Where the trunk vector is the mean of a map of cells and the head an affine map, the cosine is a sum over
 cells x cells (Zhu et al. 2019, "Visual Explanation for Deep Metric Learning", arXiv 1909.12977):
-nothing is estimated, and the parts add up to the whole.
+nothing is estimated, and the parts add up to the whole. For a head that reads the inner stages too, their
+maps are first brought to the same cells, by area, and to the length that they have in the vector.
 """
 
 from __future__ import annotations
@@ -71,10 +72,11 @@ def why_match(lens: Lens, first: bytes, second: bytes, head: Head = IDENTITY) ->
     """
     import torch
 
+    lens = lens.reading(head.reads)
     with torch.inference_mode():
         cells = lens.cells(lens.input(np.stack([lens.square(first), lens.square(second)])))
         vectors = lens.pool(cells).double().numpy()
-    maps = cells.double().flatten(2).numpy()  # (2, w, h * h)
+        maps = lens.in_vector(cells.double()).flatten(2).numpy()  # (2, w, h * h)
     off = np.linalg.norm(maps.mean(axis=2) - vectors, axis=1) / np.linalg.norm(vectors, axis=1)
     if not (off < MEAN_TOLERANCE).all():
         raise TrunkError(f"the vector of {lens.name} is not the mean of its cells: it does not come apart")

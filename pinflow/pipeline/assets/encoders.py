@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pinflow.learning.style.whitening import Whitening
 
 SEED = 0
+CROPS = "crops.parquet"  # parts of some pictures, embedded
 
 
 def read_head(part: Partition, manifest: Manifest, name: str) -> Head:
@@ -41,10 +42,10 @@ def one_trunk(features: dict[str, Manifest], fact: str = "trunk") -> str:
     return next(iter(trunks), "")
 
 
-def make_encoder(part: Partition, _: House) -> Manifest:
+def make_encoder(part: Partition, house: House) -> Manifest:
     """Tune a candidate on all labels that are there; serve it only if the evidence says so."""
     if part.trigger in (AUTOMATION, STALE) and part.previous and not part.snapshot.tune_due("encoder"):
-        return without_removed(part, part.previous, ("rows.parquet",))
+        return without_removed(part, part.previous, ("rows.parquet", CROPS))
     from pinflow.learning.encoder import fit_encoder
     from pinflow.learning.report import plot
     from pinflow.learning.splits import resolve
@@ -56,14 +57,18 @@ def make_encoder(part: Partition, _: House) -> Manifest:
     trained = keys["key"].to_pylist() if keys else []
     by_served = keys.filter(keys["served"])["key"].to_pylist() if keys else []
     rows = resolve([part.table(splits[label]) for label in labels], trained_on=trained)
+    table = together(part, {label: features[label] for label in labels})
+    with part.timed("extract_crops"):
+        crops = _crops(part, house, rows, table, old)
     with part.timed("fit_encoder"):
         fit = fit_encoder(
-            together(part, {label: features[label] for label in labels}),
+            table,
             rows,
             part.collection.encoder,
             served=read_head(part, old, "served") if old else None,
             trained_on=by_served,
             attributes=part.collection.attributes,
+            crops=crops,
             seed=SEED,
         )
     heads = {"served": fit.served, "candidate": fit.candidate}
@@ -81,21 +86,50 @@ def make_encoder(part: Partition, _: House) -> Manifest:
             "style.safetensors": part.put(style.to_bytes()),
             "rows.parquet": part.put_table(rows),
             "trained_on.parquet": part.put_table(_trained_on(rows, trained, fit.trained_on)),
+            CROPS: replace(part.put_table(crops), rows=None),
             "fit.json": _json(part, report),
         },
         facts={
             **digests,
             "kind": fit.served.kind,
+            "reads": fit.served.reads,
             "trunk": one_trunk(features),
             "style": style.digest,
             "style_trunk": one_trunk(features, "style_trunk"),
             "promoted": fit.promotion.promoted,
             "why": fit.promotion.reason,
+            "crop_recall": {name: one.value for name, one in fit.report.crops.items() if one.n},
             "rows": {label: features[label].rows for label in labels},
         },
         identity=[digests["served"], digests.get("previous"), style.digest],
         preview=lambda: plot(report),
     )
+
+
+def _crops(
+    part: Partition, house: House, rows: pa.Table, features: pa.Table, old: Manifest | None
+) -> pa.Table:
+    """Parts of the pictures, of all of them where two views of one belong together, embedded like these."""
+    from pinflow.learning import crops
+    from pinflow.learning.features import extract
+
+    encoder = part.collection.encoder
+    everything = encoder.tune != "none" and "augmentation" in encoder.positives
+    wanted = crops.chosen(rows, rows.num_rows) if everything else crops.chosen(rows)
+    known = part.table(old, CROPS) if old and CROPS in old.files else schema.empty(features.schema)
+    if known.schema != features.schema:
+        known = schema.empty(features.schema)
+    there = set(known["sha256"].to_pylist())
+    if wanted <= there:  # whoever was once cut stays, which a reader of these is glad of
+        return known
+    images = part.read_all("images")
+    shards = (
+        part.table(manifest, name)
+        for manifest in images.values()
+        for name in manifest.files
+        if name.startswith("shard-")
+    )
+    return extract(crops.cut(shards, wanted), lambda: house.trunk(encoder.trunk), known=known)
 
 
 def _style(part: Partition, features: dict[str, Manifest], rows: pa.Table) -> Whitening:
@@ -115,9 +149,9 @@ def without_removed(part: Partition, old: Manifest, names: Sequence[str]) -> Man
     """The same weights, beside tables (`names`, those with pins) that no longer name the pins that were
     erased since. What was learned of them stays in the weights until the next tuning; their digests stay
     in `trained_on.parquet`, so that a copy of theirs never counts as unseen."""
-    tables = {name: part.table(old, name) for name in names}
+    tables = {name: part.table(old, name) for name in names if name in old.files}
     left = {name: part.tombstones.erase(table) for name, table in tables.items()}
-    if all(left[name] is tables[name] for name in names):
+    if all(left[name] is tables[name] for name in tables):
         return old
     files = {**old.files, **{name: part.put_table(table) for name, table in left.items()}}
     inputs = {**old.inputs, **part.snapshot.removals(part.stage)}
@@ -145,6 +179,7 @@ def _trained_on(rows: pa.Table, before: Iterable[str], by_served: Iterable[str])
 
 def make_label_encoder(part: Partition, _: House) -> Manifest:
     """Tune a head inside the label on its related pins, by the same rule; else identity, and why."""
+    from pinflow.learning.embed import in_space
     from pinflow.learning.label_encoder import fit_label_encoder
     from pinflow.learning.splits import resolve
 
@@ -160,9 +195,7 @@ def make_label_encoder(part: Partition, _: House) -> Manifest:
             "promoted": fit.promotion.promoted,
             "why": fit.promotion.reason,
         },
-        preview=lambda: neighbour_strip(
-            part, features["id"].to_pylist(), fit.served.apply(schema.matrix(features, "vector"))
-        ),
+        preview=lambda: neighbour_strip(part, features["id"].to_pylist(), in_space(features, fit.served)),
     )
 
 

@@ -219,7 +219,8 @@ def make_features(part: Partition, house: House) -> Manifest:
 
     images = part.read("images")
     shards = [name for name in images.files if name.startswith("shard-")]
-    known = part.last_table()
+    # A table of before the stages were kept is made anew.
+    known = part.last_table() if part.previous and "stages" in part.previous.facts else None
     old = part.previous.facts["trunk"] if part.previous and known is not None else None
     used: list[str] = []
 
@@ -235,7 +236,11 @@ def make_features(part: Partition, house: House) -> Manifest:
     style, style_trunk = _style_statistics(part, house, images, shards)
     return part.draft(
         {TABLE: part.put_table(table), STYLE: replace(part.put_table(style), rows=None)},
-        facts={"trunk": used[0] if used else old, "style_trunk": style_trunk},
+        facts={
+            "trunk": used[0] if used else old,
+            "style_trunk": style_trunk,
+            "stages": schema.width(table, "stages"),
+        },
         preview=lambda: neighbour_strip(part, table["id"].to_pylist(), schema.matrix(table, "vector")),
     )
 

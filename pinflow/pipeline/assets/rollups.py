@@ -19,7 +19,7 @@ import pyarrow as pa
 from pinflow import __version__, releases, schema
 from pinflow.errors import CheckFailed, PinflowError
 from pinflow.pipeline import checks
-from pinflow.pipeline.assets.encoders import read_head, together
+from pinflow.pipeline.assets.encoders import CROPS, read_head, together
 from pinflow.pipeline.assets.previews import read_thumbnails, strip
 from pinflow.pipeline.assets.tagger import served_tagger
 from pinflow.pipeline.assets.text import served_words
@@ -149,13 +149,14 @@ def make_evaluation(part: Partition, _: House) -> Manifest:
     trained = part.table(encoder, "trained_on.parquet")["key"].to_pylist()
     rows = resolve([part.table(splits[label]) for label in labels], trained_on=trained)
     table = together(part, {label: features[label] for label in labels})
+    crops = part.table(encoder, CROPS) if CROPS in encoder.files else None
     heads = {
         "frozen": IDENTITY,
         "candidate": read_head(part, encoder, "candidate"),
         "served": read_head(part, encoder, "served"),
     }
     with part.timed("report"):
-        found = report(table, rows, heads).to_json()
+        found = report(table, rows, heads, crops=crops).to_json()
     picture = plot(found)
     why = {"promoted": encoder.facts["promoted"], "why": encoder.facts["why"]}
     told = {**found, **why}
@@ -170,7 +171,11 @@ def make_evaluation(part: Partition, _: House) -> Manifest:
             "evaluation.html": part.put(page(told, picture, part.collection.name, thumbnails=seen).encode()),
             "evaluation.png": part.put(picture),
         },
-        facts={"queries": found["queries"], **why},
+        facts={
+            "queries": found["queries"],
+            "crop_recall": {name: one["value"] for name, one in found["crops"].items() if one["n"]},
+            **why,
+        },
         preview=lambda: picture,
     )
 

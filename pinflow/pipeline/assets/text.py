@@ -101,9 +101,7 @@ def _chosen(part: Partition) -> Choice:
 
         return relevance
 
-    words = _words(
-        data, read_head(part, encoder, "served").apply(data.vectors), titles, captions, slugs, names
-    )
+    words = _words(data, data.space(read_head(part, encoder, "served")), titles, captions, slugs, names)
     return choose(
         words,
         _sentences(),

@@ -32,11 +32,12 @@ METHODS = {
 }
 
 
-def test_the_lens_sees_what_the_trunk_sees(lens) -> None:
-    picture = photo("coffee.png")
+@pytest.mark.parametrize("reads", ["last", "stages"])
+def test_the_lens_sees_what_the_trunk_sees(lens, reads) -> None:
+    picture, lens = photo("coffee.png"), lens.reading(reads)
     with torch.inference_mode():
         vector = lens.pool(lens.cells(lens.input(lens.square(picture)[None]))).numpy()[0]
-    expected = load_trunk(device="cpu").encode([picture])[0]
+    expected = load_trunk(device="cpu").encode([picture], reads)[0]
     cosine = vector @ expected / np.linalg.norm(vector) / np.linalg.norm(expected)
     assert cosine > 0.9999
 

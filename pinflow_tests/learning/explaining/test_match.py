@@ -27,7 +27,15 @@ RESIDUAL = Head(
 )
 LINEAR = Head("linear", {"weight": RNG.normal(size=(64, 1280)).astype(np.float32)})
 AFFINE = Head("affine", {**LINEAR.weights, "bias": RNG.normal(size=64).astype(np.float32)})
-HEADS = {"frozen": IDENTITY, "residual": RESIDUAL, "linear": LINEAR, "affine": AFFINE}
+WIDE = Head("affine", {"weight": RNG.normal(size=(64, 1984)), "bias": RNG.normal(size=64)}, "stages")
+HEADS = {
+    "frozen": IDENTITY,
+    "residual": RESIDUAL,
+    "linear": LINEAR,
+    "affine": AFFINE,
+    "frozen with the stages": Head(reads="stages"),
+    "affine on the stages": WIDE,
+}
 
 
 def mirrored_part(data: bytes) -> bytes:
@@ -49,7 +57,7 @@ def vectors(lens: Lens, *pictures: bytes) -> np.ndarray:
 def test_the_parts_add_up_to_the_cosine(lens, head) -> None:
     first, second = photo("coffee.png"), photo("chelsea.png")
     match = why_match(lens, first, second, HEADS[head])
-    ours, theirs = HEADS[head].apply(vectors(lens, first, second))
+    ours, theirs = HEADS[head].apply(vectors(lens.reading(HEADS[head].reads), first, second))
     assert match.parts.shape == (7, 7, 7, 7)
     assert match.parts.sum() == pytest.approx(float(ours.astype(np.float64) @ theirs), abs=1e-5)
     assert match.cosine == pytest.approx(float(ours.astype(np.float64) @ theirs), abs=1e-5)
@@ -63,8 +71,9 @@ def test_a_picture_matches_itself_entirely(lens) -> None:
 
 @pytest.mark.parametrize("head", HEADS)
 def test_a_head_as_a_matrix_does_what_the_head_does(head) -> None:
-    some = RNG.normal(size=(4, 1280)).astype(np.float32)
-    matrix, shift = affine_map(HEADS[head], 1280)
+    width = 1280 if HEADS[head].reads == "last" else 1984
+    some = RNG.normal(size=(4, width)).astype(np.float32)
+    matrix, shift = affine_map(HEADS[head], width)
     mapped = some / np.linalg.norm(some, axis=1, keepdims=True) @ matrix.T + shift
     mapped /= np.linalg.norm(mapped, axis=1, keepdims=True)
     np.testing.assert_allclose(mapped, HEADS[head].apply(some), atol=1e-5)
