@@ -72,15 +72,46 @@ class Source(_Strict):
         return self
 
 
+# What people ask for in one word. Each is a start: a key that the file sets itself holds.
+RECIPES: dict[str, dict[str, Any]] = {
+    # A frozen ShuffleNetV2, a dense layer on it, pair-wise contrastive loss on ideal positives (paintings of
+    # one school, style and type) and ideal negatives (all others).
+    "painting": {
+        "trunk": "shufflenet_v2_x1_0",
+        "positives": ["attributes"],
+        "match": "all",
+        "loss": "contrastive",
+    },
+    # Two views of one picture, and nothing else, belong together.
+    "simclr": {"positives": ["augmentation"], "loss": "ntxent"},
+    # What k-means puts together belongs together.
+    "clusters": {"positives": ["clusters"], "loss": "supcon"},
+}
+PAINTING = ("school", "style", "type")  # the attributes of `painting` where a collection names none
+
+
 class EncoderRecipe(_Strict):
     """How the collection's encoder is tuned."""
 
+    recipe: str | None = Field(None, description=f"a start by name: {', '.join(RECIPES)}")
     trunk: str = Field("tf_efficientnet_lite0", description="any timm or open_clip name")
     tune: Literal["head", "full", "none"] = "head"
     positives: list[Positives] = ["related", "label"]
     match: Literal["any", "all"] = "all"
     loss: str = "auto"
     grayscale: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_name(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or given.get("recipe") is None:
+            return given
+        name = given["recipe"]
+        if name in RECIPES:
+            return {**RECIPES[name], **given}
+        near = difflib.get_close_matches(str(name), RECIPES, 1, cutoff=0.4)
+        hint = f"did you mean `{near[0]}`?" if near else f"known: {', '.join(RECIPES)}"
+        raise ValueError(f"unknown recipe {name!r}; {hint}")
 
 
 class Collection(_Strict):
@@ -125,6 +156,13 @@ class Collection(_Strict):
         if len(fields) != len(CRON) or not all(map(_is_cron_field, fields, CRON)):
             raise ValueError(f'{cron!r} is no cron line of five fields of numbers, e.g. "0 3 * * *"')
         return cron
+
+    @model_validator(mode="before")
+    @classmethod
+    def _paintings(cls, given: Any) -> Any:
+        encoder = given.get("encoder") if isinstance(given, dict) else None
+        name = encoder.get("recipe") if isinstance(encoder, dict) else getattr(encoder, "recipe", None)
+        return {"attributes": list(PAINTING), **given} if name == "painting" else given
 
     @model_validator(mode="after")
     def _all_where_known(self) -> Collection:

@@ -108,6 +108,8 @@ def test_an_unknown_key_that_is_like_none_lists_the_known_ones(tmp_path):
         ("source: {kind: pinterest}\nlabels: [no]\n", "put it in quotes"),
         ("source: {kind: pinterest}\nlabels: [null]\n", "put it in quotes"),
         (GOOD + "encoder: {tune: all}\n", "`encoder.tune`"),
+        (GOOD + "encoder: {recipe: paintings}\n", "unknown recipe 'paintings'; did you mean `painting`?"),
+        (GOOD + "encoder: {recipe: 7}\n", "known: painting, simclr, clusters"),
         (GOOD + "name: other\n", "name"),
         (GOOD + "1: x\n", "keywords must be strings"),
     ],
@@ -158,3 +160,17 @@ def test_two_files_of_one_collection_are_a_mistake_and_the_first_counts(tmp_path
     found = load(tmp_path)
     assert found.good["shoes"].labels == ["red sneakers"]
     assert "keep one" in found.bad["shoes.yml"]
+
+
+def test_a_recipe_by_name_is_a_start_and_what_the_file_says_holds(tmp_path):
+    (tmp_path / "art.yaml").write_text(GOOD + "encoder: {recipe: painting, loss: supcon}\n")
+    art = read(tmp_path / "art.yaml")
+    assert (art.encoder.trunk, art.encoder.positives, art.encoder.match) == (
+        "shufflenet_v2_x1_0",
+        ["attributes"],
+        "all",
+    )
+    assert art.encoder.loss == "supcon"
+    assert art.attributes == ["school", "style", "type"]
+    (tmp_path / "own.yaml").write_text(GOOD + "encoder: {recipe: painting}\nattributes: [author]\n")
+    assert read(tmp_path / "own.yaml").attributes == ["author"]

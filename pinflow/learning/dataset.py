@@ -34,12 +34,16 @@ class Crops:
     vectors: Floats  # (c, w)
     stages: Floats | None = None
 
+    def view(self, reads: Reads) -> Floats:
+        """What a head that reads that is given (c, w)."""
+        if reads == "last":
+            return self.vectors
+        assert self.stages is not None
+        return beside(self.vectors, self.stages)
+
     def space(self, head: Head) -> Floats:
         """Unit vectors (c, d) in the head's space."""
-        if head.reads == "last":
-            return head.apply(self.vectors)
-        assert self.stages is not None
-        return head.apply(beside(self.vectors, self.stages))
+        return head.apply(self.view(head.reads))
 
 
 @dataclass(frozen=True)

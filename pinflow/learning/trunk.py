@@ -209,12 +209,15 @@ def _square(picture: Image.Image, preprocess: Preprocess) -> Pixels:
     square = Image.new("RGB", (size, size), preprocess.padding)
     whole = resized(picture, (width, height), preprocess.interpolation)
     square.paste(whole, ((size - width) // 2, (size - height) // 2))
-    return np.asarray(square)
+    return np.asarray(square.convert("L").convert("RGB") if preprocess.grayscale else square)
 
 
 def _digest(name: str, model: torch.nn.Module, preprocess: Preprocess) -> str:
     """sha256 of the name, the preprocessing and every tensor: the same on every device."""
-    digest = hashlib.sha256(json.dumps([name, asdict(preprocess)], sort_keys=True).encode())
+    how = asdict(preprocess)
+    if not preprocess.grayscale:  # as before there was such a thing
+        del how["grayscale"]
+    digest = hashlib.sha256(json.dumps([name, how], sort_keys=True).encode())
     for key, tensor in sorted(model.state_dict().items()):
         array = np.ascontiguousarray(tensor.detach().cpu().numpy())
         digest.update(f"{key}:{array.dtype.str}:{array.shape}".encode())

@@ -129,8 +129,17 @@ def fit(
         if start is None:
             return Tuned(IDENTITY)
         seen = _watcher(data, watch, recipe, start)
-        weight, steps, note = _train(start.map(vectors), start.weight, alike, recipe, seen, seed)
+        other = start.map(_second(data, rows, recipe)) if alike.augmented else None
+        weight, steps, note = _train(start.map(vectors), start.weight, alike, recipe, seen, seed, other)
         return Tuned(replace(start.head(weight), reads=recipe.reads), steps, note)
+
+
+def _second(data: Dataset, rows: Ints, recipe: Recipe) -> Doubles:
+    """The other view of each picture: a part of it, where that was embedded, else the same."""
+    vectors = data.view(recipe.reads).copy()
+    if data.crops is not None:
+        vectors[data.crops.rows] = data.crops.view(recipe.reads)
+    return _unit(vectors[rows])
 
 
 @dataclass(frozen=True)
@@ -263,12 +272,15 @@ def _train(
     recipe: Recipe,
     watch: Callable[[Doubles], float] | None,
     seed: int,
+    other: Doubles | None = None,
 ) -> tuple[Doubles, int, str]:
-    """The weights (k, v) after contrastive training, the step they are of, and why it stopped early."""
+    """The weights (k, v) after contrastive training, the step they are of, and why it stopped early. `other`:
+    second views of the inputs."""
     import torch
 
     torch.manual_seed(seed)
     x = torch.from_numpy(inputs.astype(np.float32))
+    x2 = x if other is None else torch.from_numpy(other.astype(np.float32))
     classes = torch.from_numpy(alike.groupings[0])
     loss_of = _loss(alike, recipe, start)
     weight = torch.nn.Parameter(torch.from_numpy(start.astype(np.float32)))
@@ -285,8 +297,9 @@ def _train(
         loss = torch.zeros(())
         seen, own = x[batch], classes[batch]
         if alike.augmented:
-            # On cached vectors the two views are two masks of dropout (SimCSE, Gao et al. 2021).
-            seen, own = torch.cat([seen, seen]), torch.cat([own, own])
+            # A picture and a part of it; each under its own mask of dropout (SimCSE, Gao et al. 2021), which
+            # alone makes two views of a picture that was not cut.
+            seen, own = torch.cat([seen, x2[batch]]), torch.cat([own, own])
         seen = torch.nn.functional.dropout(seen, max(recipe.drop, 0.2 if alike.augmented else 0))
         out = seen @ weight.T if recipe.kind == "affine" else torch.cat([seen, seen @ weight.T], dim=1)
         out = torch.nn.functional.normalize(out, dim=1)

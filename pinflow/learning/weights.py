@@ -37,6 +37,7 @@ class Preprocess:
     std: tuple[float, ...]
     interpolation: str = "bicubic"
     padding: tuple[int, int, int] = PADDING
+    grayscale: bool = False  # no colours, in training as in use
     middle: bool = False  # the middle square instead of the whole: padding would count as part of a style
 
 

@@ -17,7 +17,6 @@ from pinflow.learning.evaluate import per_query
 from pinflow.learning.head import IDENTITY, Head
 from pinflow.learning.positives import Positives
 from pinflow.learning.promotion import choose
-from pinflow.learning.recipes import RECIPES, named
 from pinflow.learning.tune import Recipe, fit
 from pinflow_tests.learning.conftest import clustered
 from pinflow_tests.learning.test_encoder import LEARNABLE, collection
@@ -104,27 +103,6 @@ def test_a_loss_that_is_not_finite_keeps_the_last_good_state(
     assert found.note == "the loss was nan at step 8: the state of step 7 is kept"
     assert np.isfinite(found.head.apply(data.vectors)).all()
     assert found.head.kind == kind
-
-
-@pytest.mark.parametrize("name", RECIPES)
-def test_named_recipes_train_end_to_end(name: str) -> None:
-    recipe = named(name)
-    ids, labels, vectors = clustered(4, 25, hidden=0.6)
-    kinds = {i: {"school": own, "style": own, "type": own} for i, own in zip(ids, labels, strict=True)}
-    table, rows = collection(ids, labels, vectors)
-    values = [list(kinds[i].items()) for i in rows["id"].to_pylist()]
-    place = rows.schema.get_field_index("attributes")
-    rows = rows.set_column(place, rows.schema.field("attributes"), pa.array(values, rows.schema.types[place]))
-    found = fit_encoder(table, rows, recipe.encoder, served=None, attributes=recipe.attributes)
-    assert found.candidate.kind == "residual"
-    assert found.promotion.gain is not None
-    if name == "painting":
-        assert found.promotion.promoted, found.promotion.reason
-
-
-def test_an_unknown_recipe_gets_the_nearest() -> None:
-    with pytest.raises(PinflowError, match="did you mean painting"):
-        named("paintings")
 
 
 def test_features_that_are_not_finite_are_named() -> None:
