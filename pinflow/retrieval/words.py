@@ -1,7 +1,7 @@
 """What words mean for the pictures of a release: the text tower that it brings, beside caption-text search.
 
-The sentence encoder is read at the first words, and needs no torch. Where it is not installed, what is
-written answers alone, and the log says so once.
+The sentence encoder is read at the first words; the packaged one needs no torch. Where it is not installed,
+what is written answers alone, and the log says so once.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from pinflow.errors import TrunkError
+from pinflow.learning.text.tower import Shares
 from pinflow.retrieval.index import Floats
 
 log = logging.getLogger(__name__)
@@ -33,13 +35,13 @@ LoadSentences = Callable[[], Sentences]
 class Meaning:
     """A release's text tower. Safe to use from several threads."""
 
-    def __init__(self, tower: bytes, share: float, load: LoadSentences | None = None) -> None:
-        """`share`: how much what is written counts beside it, 0..1, as validation chose."""
+    def __init__(self, tower: bytes, shares: Shares, load: LoadSentences) -> None:
+        """`shares`: how much what is written counts beside it, as validation chose."""
         from pinflow.learning.text.tower import Tower
 
         self._tower = Tower.from_bytes(tower)
-        self._share = share
-        self._load = load or load_sentences
+        self._shares = shares
+        self._load = load
         self._sentences: Sentences | None = None
         self._missing = False
         self._lock = threading.Lock()
@@ -49,11 +51,14 @@ class Meaning:
         """That of the release in `folder`; None for one whose words are answered by what is written."""
         if "text.safetensors" not in info["files"]:
             return None
-        return cls((folder / "text.safetensors").read_bytes(), float(info["text"]["share"]), load)
+        told = info["text"]
+        shares = Shares(float(told["share"]), float(told["partial"]))
+        load = load or partial(load_sentences, told["sentences"])
+        return cls((folder / "text.safetensors").read_bytes(), shares, load)
 
-    def beside(self, written: Floats, text: str, pictures: Floats) -> Floats:
+    def beside(self, written: Floats, whole: bool, text: str, pictures: Floats) -> Floats:
         """The relevance (n,) in 0..1 of pictures (n, d) to words; `written` (n,): what caption-text search
-        says."""
+        says, and `whole`, whether of pins that hold all the words."""
         from pinflow.learning.text.tower import relevance
 
         sentences = self._ready()
@@ -61,7 +66,8 @@ class Meaning:
             return written
         sentence = self._tower.apply(sentences.encode([text]))[0]
         seen = relevance(self._tower.likeness(sentence, pictures))
-        return np.asarray(self._share * written + (1 - self._share) * seen, dtype=np.float32)
+        share = self._shares.whole if whole else self._shares.partial
+        return np.asarray(share * written + (1 - share) * seen, dtype=np.float32)
 
     def _ready(self) -> Sentences | None:
         with self._lock:
@@ -74,8 +80,10 @@ class Meaning:
             return self._sentences
 
 
-def load_sentences() -> Sentences:
-    """The packaged sentence encoder. Raises `TrunkError`."""
+def load_sentences(name: str) -> Sentences:
+    """The sentence encoder of that name: the packaged one, or the words of an open_clip trunk. Raises
+    `TrunkError`."""
+    from pinflow.learning import clip
     from pinflow.learning.text.minilm import load_minilm
 
-    return load_minilm()
+    return clip.load_clip_text(name) if clip.named(name) else load_minilm()

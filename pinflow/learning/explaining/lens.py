@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from pinflow.errors import TrunkError
 from pinflow.learning.stages import LAST, STAGES, Reads, parts_of, watched
-from pinflow.learning.trunk import _decode
+from pinflow.learning.trunk import to_square
 from pinflow.learning.weights import DEFAULT, Preprocess, load_model
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Lens:
 
     def square(self, picture: bytes) -> Pixels:
         """An encoded picture as the network sees it, uint8 (s, s, 3). Raises `PictureError`."""
-        return np.array(_decode(picture, 0, self.preprocess))
+        return to_square(picture, self.preprocess).copy()  # torch wants to be allowed to write
 
     def input(self, pixels: Pixels) -> torch.Tensor:
         """uint8 (n, s, s, 3) -> float32 (n, 3, s, s), normalised."""
@@ -60,10 +60,10 @@ class Lens:
         """
         import torch
 
-        found: torch.Tensor
+        features = getattr(self.model, "forward_features", None)  # timm's networks have one
         parts = parts_of(self.model)[-STAGES:] if self.reads == "stages" else []
-        found, seen = watched(self.model.forward_features, parts, inputs)
-        if found.ndim != 4 or found.shape[2] != found.shape[3]:
+        found, seen = watched(features, parts, inputs) if features else (None, [])
+        if found is None or found.ndim != 4 or found.shape[2] != found.shape[3]:
             raise TrunkError(
                 f"{self.name} ends in no map of cells: explanations want a convolutional trunk, such as "
                 f"{DEFAULT}"

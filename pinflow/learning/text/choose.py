@@ -1,40 +1,48 @@
 """What answers a search by words: what is written, what is seen, or both. Chosen on validation, measured on
 test.
 
-Two questions of every picture, because people ask both:
+Three questions of every picture, because people ask all of them:
 
 - `written`: its own words, as they stand beside it, asked of everything as it is;
+- `partly`: the first few of its words, among others that nobody wrote;
 - `unwritten`: the same words, asked as if nothing were written beside the pictures in question, only the
   labels that they were found under. Nobody else's words give them away, and no training saw them.
 
-The answer is a mixture of caption-text search and the tower, `share` of the former. It differs from
-caption-text search alone only where the lower 95% bound of its gain, in the mean of recall@1 and recall@10
-of both questions, is above zero, and where who types what is written finds it first as often as before.
+The answer is a mixture of caption-text search and one contender's tower: so much of the former where some
+picture holds all the words, so much where none does and what is written is a guess (`Shares`). Those with
+the best recall@10 over the questions are taken. They differ from caption-text search alone only where the
+lower 95% bound of the gain in that is above zero, and where who types what is written finds it first as
+often as before.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from pinflow.learning.evaluate import Estimate, bootstrap, paired_gain
-from pinflow.learning.text.tower import Tower, relevance
-from pinflow.learning.text.tune import LEAST, Recipe, fit_tower
+from pinflow.learning.text.contenders import Contender
+from pinflow.learning.text.tower import Shares, Tower, relevance
+from pinflow.learning.text.tune import LEAST, fit_tower
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
-Relevance = Callable[[str], Floats]  # words -> relevance (n,) in 0..1 of every picture; 0: not found
+# words -> relevance (n,) in 0..1 of every picture, 0: not found; and whether some picture holds all the words
+Relevance = Callable[[str], tuple[Floats, bool]]
+Ranks = npt.NDArray[np.float64]  # (m, 2): how many are before each asking picture, and how many beside it
 
-SHARES = (1.0, 0.9, 0.75, 0.5, 0.0)
-# Without mixup, a tuned tower was between these two on both sample sets, and nearer to the linear one.
-RECIPES = {"linear": Recipe(steps=0), "mixup": Recipe(steps=100, mixup=1.0)}
+WHOLE = (1.0, 0.98, 0.9, 0.75)
+PARTIAL = (1.0, 0.75, 0.5, 0.25, 0.0)
+WRITTEN_ALONE, SEEN_ALONE = Shares(1.0, 1.0), Shares(0.0, 0.0)
 VALIDATION = 200  # pictures; with fewer in val, every picture outside test is asked out of fold
 ASKED = 1000  # pictures at most that ask
 FOLDS = 5
-QUESTIONS = ("written", "unwritten")
+QUESTIONS = ("written", "partly", "unwritten")
+FIRST_WORDS = 4
+CAPTIONS = "captions"
 
 
 @dataclass(frozen=True)
@@ -57,100 +65,115 @@ class Words:
 
 @dataclass(frozen=True)
 class Choice:
-    """What is served, and why. `figures`: question -> means -> metric -> estimate, on test."""
+    """What is served, and why. `figures`: question -> means -> metric -> estimate, on test; `validated`: the
+    recall@10 that was chosen by, of caption-text search and of each contender at its best share."""
 
     tower: Tower | None
-    share: float  # of caption-text search; 1: it alone, 0: the tower alone
-    recipe: str | None
+    shares: Shares  # of caption-text search; 1: it alone, 0: the tower alone
+    contender: str | None
+    sentences: str | None  # the model that the tower takes its sentences from
     reason: str
-    gain: Estimate | None  # over caption-text search on validation, in what is chosen by
-    figures: Mapping[str, Mapping[str, Mapping[str, Estimate]]]
+    gain: Estimate | None = None  # over caption-text search on validation, in what is chosen by
+    figures: Mapping[str, Mapping[str, Mapping[str, Estimate]]] = field(default_factory=dict)
+    validated: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def means(self) -> str:
         """`captions`, `tower` or `both`."""
-        return "captions" if self.share == 1 else "tower" if self.share == 0 else "both"
+        return {WRITTEN_ALONE: CAPTIONS, SEEN_ALONE: "tower"}.get(self.shares, "both")
 
 
 def choose(
     words: Words,
-    encode: Callable[[Sequence[str]], Floats],
+    contenders: Sequence[Contender],
     written: Relevance,
     unwritten: Callable[[Ints], Relevance],
     *,
     seed: int = 0,
 ) -> Choice:
-    """Fit towers on the training pictures, choose on validation, measure on test.
+    """Fit every contender on the training pictures, choose on validation, measure on test.
 
-    `encode`: sentences -> unit vectors; `written`: caption-text search over everything; `unwritten`: rows ->
-    the same with nothing but labels beside these.
+    `written`: caption-text search over everything; `unwritten`: rows -> the same with nothing but labels
+    beside these. Of equals, the earlier contender and the greater share of what is written.
     """
     train, val = (np.flatnonzero(words.split == one) for one in ("train", "val"))
     asked = {row for row in range(len(words.own)) if words.own[row]}
-    of_val = np.array([row for row in val.tolist() if row in asked], dtype=np.int64)
     have = [row for row in train.tolist() if words.own[row]]
     if len(have) < LEAST:
-        reason = f"{len(have)} training pictures have words, {LEAST} are needed to learn from"
-        return Choice(None, 1.0, None, reason, None, {})
-    if len(of_val) < VALIDATION:
-        pool = np.array([row for row in [*train.tolist(), *val.tolist()] if row in asked], dtype=np.int64)
-        rounds = [
-            (
-                np.setdiff1d(np.concatenate([train, val]), pool[words.fold[pool] == k]),
-                pool[words.fold[pool] == k],
-            )
-            for k in range(FOLDS)
-        ]
-    else:
-        rounds = [(train, of_val)]
-    rounds = [(learn, _some(ask, ASKED // len(rounds))) for learn, ask in rounds if len(ask)]
+        return _captions(f"{len(have)} training pictures have words, {LEAST} are needed to learn from")
+    rounds = _rounds(words, train, val, asked)
     if not rounds:
-        return Choice(None, 1.0, None, "no picture outside test has words to ask with", None, {})
-    found = _validate(words, rounds, encode, written, unwritten, seed)
-    first = {one: values[1].mean() for one, values in found.items()}
-    best, share = max(
-        (one for one in found if first[one] >= first[one[0], 1.0]),
-        key=lambda one: (round(float(found[one][0].mean()), 6), one[1], one[0] == "linear"),
-    )
-    gain = paired_gain(found[best, share][0], found[best, 1.0][0], seed=seed)
-    tower = fit_tower(*_learn(words, train, encode), RECIPES[best], seed=seed)
-    serve = share if share < 1 and gain.low is not None and gain.low > 0 else 1.0
-    reason = _reason(serve, share, gain)
+        return _captions("no picture outside test has words to ask with")
+    found = _validate(words, rounds, contenders, written, unwritten, seed)
+    means = {one: found[one][0].mean() for one in found}
+    as_before = [one for one in found if found[one][1].mean() >= found[one[0], WRITTEN_ALONE][1].mean()]
+    order = {one.name: -number for number, one in enumerate(contenders)}
+    best, shares = max(as_before, key=lambda one: (round(float(means[one]), 6), one[1], order[one[0]]))
+    gain = paired_gain(found[best, shares][0], found[best, WRITTEN_ALONE][0], seed=seed)
+    contender = next(one for one in contenders if one.name == best)
+    tower = _fitted(words, train, contender, seed)
+    serve = shares if shares != WRITTEN_ALONE and gain.low is not None and gain.low > 0 else WRITTEN_ALONE
     of_test = np.array(
         [row for row in np.flatnonzero(words.split == "test").tolist() if row in asked], dtype=np.int64
     )
-    figures = _measured(words, _some(of_test, ASKED), tower, serve, encode, written, unwritten, seed)
-    return Choice(tower, serve, best, reason, gain, figures)
+    return Choice(
+        tower,
+        serve,
+        best,
+        contender.sentences,
+        _reason(serve, shares, gain, best),
+        gain,
+        _measured(words, _some(of_test, ASKED), contender, tower, serve, written, unwritten, seed),
+        {
+            CAPTIONS: float(means[best, WRITTEN_ALONE]),
+            **{name: max(float(means[one]) for one in as_before if one[0] == name) for name in order},
+        },
+    )
 
 
-def _learn(
-    words: Words, rows: Ints, encode: Callable[[Sequence[str]], Floats]
-) -> tuple[Floats, Floats, Ints]:
+def _captions(reason: str) -> Choice:
+    return Choice(None, WRITTEN_ALONE, None, None, reason)
+
+
+def _rounds(words: Words, train: Ints, val: Ints, asked: set[int]) -> list[tuple[Ints, Ints]]:
+    """Pictures to learn from and pictures to ask with: val, or, where it is small, folds of train and val."""
+    of_val = np.array([row for row in val.tolist() if row in asked], dtype=np.int64)
+    if len(of_val) >= VALIDATION:
+        return [(train, _some(of_val, ASKED))]
+    both = np.concatenate([train, val])
+    pool = np.array([row for row in both.tolist() if row in asked], dtype=np.int64)
+    parts = [pool[words.fold[pool] == k] for k in range(FOLDS)]
+    return [(np.setdiff1d(both, part), _some(part, ASKED // FOLDS)) for part in parts if len(part)]
+
+
+def _fitted(words: Words, rows: Ints, contender: Contender, seed: int) -> Tower:
     texts, of = words.said(rows)
-    return words.vectors[rows], encode(texts), of
+    sentences = contender.encode(texts)
+    return fit_tower(words.vectors[rows], sentences, of, contender.recipe, start=contender.start, seed=seed)
 
 
 def _validate(
     words: Words,
     rounds: Sequence[tuple[Ints, Ints]],
-    encode: Callable[[Sequence[str]], Floats],
+    contenders: Sequence[Contender],
     written: Relevance,
     unwritten: Callable[[Ints], Relevance],
     seed: int,
-) -> dict[tuple[str, float], npt.NDArray[np.float64]]:
-    """(recipe, share) -> (2, m), of each picture that asks: the mean of recall@1 and recall@10 of both
-    questions, and recall@1 of the first."""
+) -> dict[tuple[str, Shares], npt.NDArray[np.float64]]:
+    """(contender, shares) -> (2, m), of each picture that asks: recall@10 over the questions, and recall@1 of
+    the first."""
     among = np.flatnonzero(words.split != "test")
-    parts: dict[tuple[str, float], list[npt.NDArray[np.float64]]] = {
-        (name, share): [] for name in RECIPES for share in SHARES
+    pairs = [Shares(whole, partial) for whole in WHOLE for partial in PARTIAL]
+    parts: dict[tuple[str, Shares], list[npt.NDArray[np.float64]]] = {
+        (one.name, pair): [] for one in contenders for pair in pairs
     }
     for learn, ask in rounds:
-        known = _learn(words, learn, encode)
-        towers = {name: fit_tower(*known, recipe, seed=seed) for name, recipe in RECIPES.items()}
-        ranks = _ranks(words, ask, among, towers, SHARES, encode, written, unwritten)
-        for name, share in parts:
-            hits = [_hit(ranks[question, name, share], k) for question in QUESTIONS for k in (1, 10)]
-            parts[name, share].append(np.stack([np.mean(hits, axis=0), hits[0]]))
+        towers = [(one, _fitted(words, learn, one, seed)) for one in contenders]
+        ranks = _ranks(words, ask, among, towers, pairs, written, unwritten)
+        for name, pair in parts:
+            hits = [_hit(ranks[question, name, pair], 10) for question in QUESTIONS]
+            first = _hit(ranks[QUESTIONS[0], name, pair], 1)
+            parts[name, pair].append(np.stack([np.mean(hits, axis=0), first]))
     return {one: np.concatenate(values, axis=1) for one, values in parts.items()}
 
 
@@ -158,35 +181,40 @@ def _ranks(
     words: Words,
     ask: Ints,
     among: Ints,
-    towers: Mapping[str, Tower],
-    shares: Sequence[float],
-    encode: Callable[[Sequence[str]], Floats],
+    towers: Sequence[tuple[Contender, Tower]],
+    pairs: Sequence[Shares],
     written: Relevance,
     unwritten: Callable[[Ints], Relevance],
-) -> dict[tuple[str, str, float], npt.NDArray[np.float64]]:
-    """(question, tower, share) -> how many rows `among` these are before each asking picture, and how many
-    beside it (m, 2). Each asks with the longest of its own texts; what is not found ends in any order."""
-    texts = [max(words.own[row], key=len) for row in ask.tolist()]
-    sentences = encode(texts)
-    meant = {name: tower.apply(sentences) for name, tower in towers.items()}
-    without, pictures = unwritten(ask), words.vectors[among]
-    found = {
-        (question, name, share): np.zeros((len(ask), 2))
-        for question in QUESTIONS
-        for name in towers
-        for share in shares
+) -> dict[tuple[str, str, Shares], Ranks]:
+    """(question, contender, shares) -> where among the rows `among` each asking picture comes. Each asks with
+    the longest of its own texts; what is not found ends in any order."""
+    whole = [max(words.own[row], key=len) for row in ask.tolist()]
+    some = [f"a picture of {' '.join(words.own[row][0].split()[:FIRST_WORDS])}" for row in ask.tolist()]
+    texts = {"written": whole, "partly": some, "unwritten": whole}
+    searches = {"written": written, "partly": written, "unwritten": unwritten(ask)}
+    meant = {
+        (question, one.name): (tower, tower.apply(one.encode(said)))
+        for question, said in texts.items()
+        for one, tower in towers
     }
-    for i, (row, text) in enumerate(zip(ask.tolist(), texts, strict=True)):
-        seen = {name: relevance(towers[name].likeness(meant[name][i], pictures)) for name in towers}
-        said = dict(zip(QUESTIONS, (written(text)[among], without(text)[among]), strict=True))
-        at = int(np.searchsorted(among, row))
-        for question, name, share in found:
-            score = share * said[question] + (1 - share) * seen[name]
-            found[question, name, share][i] = (score > score[at]).sum(), (score == score[at]).sum()
+    pictures, places = words.vectors[among], np.searchsorted(among, ask).tolist()
+    found = {(*one, pair): np.zeros((len(ask), 2)) for one in meant for pair in pairs}
+    for i, at in enumerate(places):
+        asked = {question: search(texts[question][i]) for question, search in searches.items()}
+        for (question, name), (tower, of) in meant.items():
+            everywhere, all_there = asked[question]
+            said, like = everywhere[among], relevance(tower.likeness(of[i], pictures))
+            come: dict[float, tuple[int, int]] = {}
+            for pair in pairs:
+                share = pair.whole if all_there else pair.partial
+                if share not in come:
+                    score = share * said + (1 - share) * like
+                    come[share] = int((score > score[at]).sum()), int((score == score[at]).sum())
+                found[question, name, pair][i] = come[share]
     return found
 
 
-def _hit(ranks: npt.NDArray[np.float64], k: int) -> npt.NDArray[np.float64]:
+def _hit(ranks: Ranks, k: int) -> npt.NDArray[np.float64]:
     """Whether it is among the k best; among equals, the chance that it is."""
     before, beside = ranks.T
     hit: npt.NDArray[np.float64] = np.clip((k - before) / np.maximum(beside, 1), 0, 1)
@@ -196,25 +224,26 @@ def _hit(ranks: npt.NDArray[np.float64], k: int) -> npt.NDArray[np.float64]:
 def _measured(
     words: Words,
     ask: Ints,
+    contender: Contender,
     tower: Tower,
-    share: float,
-    encode: Callable[[Sequence[str]], Floats],
+    serve: Shares,
     written: Relevance,
     unwritten: Callable[[Ints], Relevance],
     seed: int,
 ) -> dict[str, dict[str, dict[str, Estimate]]]:
     if not len(ask):
         return {}
-    means, n = {"captions": 1.0, "tower": 0.0, "served": share}, len(words.vectors)
+    means, n = {CAPTIONS: WRITTEN_ALONE, "tower": SEEN_ALONE, "served": serve}, len(words.vectors)
     ranks = _ranks(
-        words, ask, np.arange(n), {"": tower}, sorted({*means.values()}), encode, written, unwritten
+        words, ask, np.arange(n), [(contender, tower)], sorted({*means.values()}), written, unwritten
     )
     return {
         question: {
             "chance": {f"recall@{k}": Estimate(min(1.0, k / n), None, None, n) for k in (1, 10)},
             **{
                 name: {
-                    f"recall@{k}": bootstrap(_hit(ranks[question, "", one], k), seed=seed) for k in (1, 10)
+                    f"recall@{k}": bootstrap(_hit(ranks[question, contender.name, one], k), seed=seed)
+                    for k in (1, 10)
                 }
                 for name, one in means.items()
             },
@@ -228,10 +257,13 @@ def _some(rows: Ints, most: int) -> Ints:
     return rows[:: max(1, -(-len(rows) // max(1, most)))]
 
 
-def _reason(serve: float, share: float, gain: Estimate) -> str:
-    bounds = f"{gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}] recall over {gain.n} pictures"
-    if serve < 1:
-        return f"{serve:.0%} what is written, {1 - serve:.0%} what is seen: {bounds}"
-    if share == 1:
+def _reason(serve: Shares, best: Shares, gain: Estimate, contender: str) -> str:
+    bounds = f"{gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}] recall@10 over {gain.n} pictures"
+    if serve != WRITTEN_ALONE:
+        return (
+            f"what is written counts {serve.whole:.0%} where it holds all the words and {serve.partial:.0%} "
+            f"elsewhere, what is seen ({contender}) the rest: {bounds}"
+        )
+    if best == WRITTEN_ALONE:
         return "caption-text search alone finds most"
     return f"a mixture does not beat caption-text search for certain: {bounds}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -81,6 +82,13 @@ class Tower:
         if set(stored) != set(NAMES):
             raise CorruptError(f"a text tower of {sorted(stored)}: fit the text encoder again")
         return Tower(stored)
+
+
+class Shares(NamedTuple):
+    """How much what is written counts beside what is seen, 0..1."""
+
+    whole: float  # where some picture holds all the words
+    partial: float  # where none does, and what is written is a guess
 
 
 def relevance(likeness: Floats) -> Floats:
