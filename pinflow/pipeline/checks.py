@@ -225,7 +225,7 @@ def _no_tombstone(part: Partition, manifest: Manifest) -> Outcome:
 
 def _recall(part: Partition, manifest: Manifest) -> Outcome:
     """Measured again on what is stored: an index that lies about itself is found out."""
-    from pinflow.retrieval.index import recall as measure
+    from pinflow.retrieval.tuning import recall as measure
 
     index, vectors = _index(part, manifest)
     with part.timed("recall"):

@@ -116,7 +116,7 @@ STAGES: dict[str, Stage] = {
             ("embeddings",),
             "A FAISS index of the label, its recall measured against exact search.",
             ("faiss",),
-            code=2,
+            code=3,
         ),
         Stage(
             "projection",
@@ -133,7 +133,7 @@ STAGES: dict[str, Stage] = {
             ("images", "embeddings"),
             "All labels' pictures, each once, with their FAISS indexes, by content and by style.",
             ("faiss", "parquet"),
-            code=2,
+            code=3,
         ),
         Stage(
             "atlas",

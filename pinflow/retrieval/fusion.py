@@ -11,12 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from pinflow.errors import SearchError
-from pinflow.retrieval.index import EXACT_ROWS, Floats, Index, Mask, Rows
+from pinflow.retrieval.index import Floats, Index, Mask, Rows
 
 # Rocchio's weights as in Manning, Raghavan & Schuetze, "Introduction to Information Retrieval", 9.1.1
 # (beta .75, gamma .15). There is no query beside the examples, so alpha has nothing to weigh.
 BETA = 0.75
 GAMMA = 0.15
+EXACT_ROWS = 50_000  # a selection up to this size is scored row by row
 # Candidates by picture, and as many by words, where a selection is too large to score every row.
 POOL = 5_000
 

@@ -1,44 +1,61 @@
-"""FAISS behind a tiny surface: build, search, to and from bytes, measured recall.
+"""FAISS behind a tiny surface: build, search, to and from bytes, mapped from a file, measured recall.
 
 The metric is the inner product of unit vectors, i.e. cosine similarity, everywhere. Up to
 `FLAT_ROWS` rows the index is exact. Above, it is an inverted file with fast-scan product
 quantisation (`IVF,PQ<d/2>x4fsr`), stored bare: candidates are re-ranked from the embedding table that
 the caller holds anyway (often memory-mapped), so scores are always exact cosines. The bare form also
-keeps additions and removals possible, which FAISS's own refine wrapper does not.
+keeps additions and removals possible (`changes`), which FAISS's own refine wrapper does not.
+
+HNSW is no third kind: measured beside it (`benchmarks/search.py`), the inverted file answers as fast
+where clusters lie apart and two to three times as fast where they overlap, builds in a fifth of the time,
+and does not lose results to a filter.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pinflow.errors import CorruptError
+from pinflow.retrieval import scan, tuning
+from pinflow.retrieval.scan import Floats as Floats
+from pinflow.retrieval.scan import Mask as Mask
+from pinflow.retrieval.scan import Rows as Rows
+from pinflow.retrieval.scan import library, padding
+from pinflow.retrieval.selection import Selection
 
-Floats = npt.NDArray[np.float32]
-Rows = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
-
-FLAT_ROWS = 50_000  # exact search of so many rows takes about 10 ms on one core at d=256
-EXACT_ROWS = 50_000  # a selection up to this size is scanned exactly, whatever the index
-RECALL = 0.95  # recall@10 that `nprobe` is tuned to
-TUNING_QUERIES = 500
+FLAT_ROWS = 50_000  # exact search of so many rows takes about 5 ms on one core at d=256
 TRAIN_ROWS_PER_LIST = 64  # FAISS asks for 39 at least
-RERANK = 10  # candidates re-ranked for each result wanted
+# A code of the inverted file is compared in a ninth of the time that an exact row takes (d=256: 6 and 58 ns),
+# and an approximate search costs as much as so many exact rows before the first code.
+CODES_PER_ROW = 9
+OVERHEAD_ROWS = 500
+BATCHED_ROWS = 7  # exact rows in the time of one, where a matrix product compares many queries at once
 SEED = 0
 _KINDS = ("flat", "ivf_pq")
-# What a file may claim to hold before FAISS refuses it: a forged size must not eat the memory.
+# What a file may claim to hold before FAISS refuses it: a forged size must not eat the memory or the time.
 _MAX_BYTES = 1 << 37
+_MAX_LOOPS = 1 << 24
+_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
 class Index:
-    """Unit vectors that can be searched. Make one with `build` or `Index.from_bytes`."""
+    """Unit vectors that can be searched. Make one with `build`, `Index.from_bytes` or `Index.open`.
+
+    `nprobe` lists are opened and `rerank` candidates looked at for each result wanted; with a filter, lists
+    are opened until enough allowed rows are met, see `Reach` (None: a filter always means an exact scan).
+    `recall` is the least of `recalls`, by kind of query. `changed`: rows added and removed since it was
+    trained.
+    """
 
     kind: str
     n: int
@@ -47,56 +64,143 @@ class Index:
     recall: float
     _faiss: Any = field(repr=False)
     _vectors: Floats = field(repr=False)
+    rerank: int = 1
+    reach: tuning.Reach | None = None
+    recalls: Mapping[str, float] = field(default_factory=dict)
+    changed: int = 0
+    _parameters: dict[int, Any] = field(default_factory=dict, repr=False)
 
-    def search(self, queries: Floats, k: int, allowed: Mask | None = None) -> tuple[Floats, Rows]:
+    def search(self, queries: Floats, k: int, allowed: Mask | Selection | None = None) -> tuple[Floats, Rows]:
         """The `k` rows nearest to each query, best first.
 
-        `queries`: (q, d) float32 unit vectors. `allowed`: (n,) bool, the rows that may be returned.
-        Returns scores (q, k) float32, cosine in [-1, 1], and rows (q, k) int64. Where fewer than `k`
-        rows are allowed the rest is padded with score -inf and row -1; it is never padded while
-        allowed rows are left. Equal scores are ordered by row. Raises `ValueError` for wrong shapes.
+        `queries`: (q, d) float32 unit vectors. `allowed`: (n,) bool, the rows that may be returned, or a
+        `Selection` of them. Returns scores (q, k) float32, cosine in [-1, 1], and rows (q, k) int64.
+        Where fewer than `k` rows are allowed the rest is padded with score -inf and row -1; it is never
+        padded while allowed rows are left. Equal scores are ordered by row. Raises `ValueError` for wrong
+        shapes.
         """
         queries = _checked(queries, "queries", self.d)
         if k < 1:
             raise ValueError(f"k must be at least 1, not {k}")
-        if allowed is not None and (allowed.shape != (self.n,) or allowed.dtype != np.bool_):
-            raise ValueError(f"allowed must be ({self.n},) bool, not {allowed.shape} {allowed.dtype}")
-        count = self.n if allowed is None else int(allowed.sum())
+        selection = self._selection(allowed)
+        count = self.n if selection is None else selection.count
         if count == 0 or len(queries) == 0:
-            return _padding(len(queries), k)
-        if self.kind == "flat" and allowed is None:
-            return _ordered(*self._faiss.search(queries, k))
-        if count <= EXACT_ROWS:
-            rows = np.arange(self.n) if allowed is None else np.flatnonzero(allowed)
-            return exact(self._vectors, queries, k, rows)
-        return self._approximate(queries, k, allowed, count)
+            return padding(len(queries), k)
+        if self._scans(len(queries), k, selection):
+            return scan.exact(self._vectors, queries, k, None if selection is None else selection.rows)
+        if selection is None:
+            found = self._opened(queries, k)
+        else:
+            assert self.reach is not None  # or it would have been scanned
+            found = self.probed(queries, k, selection, self._rows_to_meet(k, selection))
+        scores, rows = scan.rerank(self._vectors, queries, found, k)
+        short = rows[:, min(k, count) - 1] < 0
+        if short.any():  # that there are no more is for an exact pass to say
+            whole = None if selection is None else selection.rows
+            scores[short], rows[short] = scan.exact(self._vectors, queries[short], k, whole)
+        return scores, rows
 
-    def _approximate(self, queries: Floats, k: int, allowed: Mask | None, count: int) -> tuple[Floats, Rows]:
-        faiss = _library()
-        nlist = self._faiss.nlist
-        selector = None
-        if allowed is not None:
-            bits = np.packbits(allowed, bitorder="little")
-            selector = faiss.IDSelectorBitmap(bits)
-        # A filter thins every list, so as many more lists must be probed to meet as many rows.
-        nprobe = min(nlist, int(np.ceil(self.nprobe * self.n / count)))
-        wanted = min(count, k * RERANK)
-        while True:
-            parameters = faiss.SearchParametersIVF(nprobe=nprobe, sel=selector)
-            _, found = self._faiss.search(_even(queries), wanted, params=parameters)
-            if nprobe == nlist or (found[:, min(k, wanted) - 1] >= 0).all():
-                return _rerank(self._vectors, queries, found, k)
-            nprobe = min(nlist, nprobe * 2)
+    def _selection(self, allowed: Mask | Selection | None) -> Selection | None:
+        if allowed is None:
+            return None
+        selection = allowed if isinstance(allowed, Selection) else Selection(allowed)
+        mask = selection.mask
+        if mask.shape != (self.n,) or mask.dtype != np.bool_:
+            raise ValueError(f"allowed must be ({self.n},) bool, not {mask.shape} {mask.dtype}")
+        return None if selection.count == self.n else selection
+
+    def _scans(self, q: int, k: int, selection: Selection | None) -> bool:
+        """Whether an exact scan is the only way, or the cheaper one."""
+        if self.kind == "flat":
+            return True
+        if selection is None:
+            return False
+        if self.reach is None:
+            return True
+        wanted = self._rows_to_meet(k, selection)
+        held = int(self._sizes[selection.by_list(self.list_of, self.lists) > 0].sum())
+        probing = held * wanted / selection.count / CODES_PER_ROW + k * tuning.RERANK_FILTERED
+        exactly = selection.count * (1 if q < scan.FEW else 2 / q + 1 / BATCHED_ROWS)
+        return bool(exactly <= probing + OVERHEAD_ROWS)
+
+    def _rows_to_meet(self, k: int, selection: Selection) -> int:
+        assert self.reach is not None
+        wanted = self.reach.at(selection.count / self.n) * _times(k)
+        return min(selection.count, max(k, int(wanted)))
+
+    def _opened(self, queries: Floats, k: int) -> Rows:
+        """Candidates (q, m) from the nearest lists; more of both for more results."""
+        nprobe = min(self.lists, int(np.ceil(self.nprobe * _times(k))))
+        if nprobe not in self._parameters:
+            self._parameters[nprobe] = library().SearchParametersIVF(nprobe=nprobe)
+        queries = _even(queries)
+        m = min(self.n, k * self.rerank)
+        scores, rows = np.empty((len(queries), m), np.float32), np.empty((len(queries), m), np.int64)
+        at = library().swig_ptr
+        self._faiss.search_c(len(queries), at(queries), m, at(scores), at(rows), self._parameters[nprobe])
+        return rows
+
+    def probed(self, queries: Floats, k: int, selection: Selection, wanted: int) -> Rows:
+        """Candidates (q, m) from the nearest lists with allowed rows: as many lists as it takes to meet
+        `wanted` of them. A list without any is never opened, so a filter whose rows lie far from the query
+        costs no more than one around it."""
+        faiss = library()
+        queries = _even(queries)
+        held = selection.by_list(self.list_of, self.lists)
+        lists = np.flatnonzero(held)
+        nearness = queries @ self._centroids[lists].T
+        order = np.argsort(-nearness, axis=1)
+        met = np.cumsum(held[lists][order], axis=1)
+        opened = (met < wanted).sum(axis=1) + 1
+        width = min(len(lists), int(opened.max()))
+        order = order[:, :width]
+        keys = np.where(np.arange(width) < opened[:, None], lists[order], -1)
+        nearness = np.ascontiguousarray(np.take_along_axis(nearness, order, 1), np.float32)
+        m = min(selection.count, k * tuning.RERANK_FILTERED)
+        scores, rows = np.empty((len(queries), m), np.float32), np.empty((len(queries), m), np.int64)
+        parameters = faiss.SearchParametersIVF(nprobe=width, sel=selection.selector)
+        at = faiss.swig_ptr
+        self._faiss.search_preassigned_c(
+            len(queries), at(queries), m, at(keys), at(nearness), at(scores), at(rows), False, parameters
+        )
+        return rows
+
+    @cached_property
+    def _sizes(self) -> npt.NDArray[np.int64]:
+        lists = self._faiss.invlists
+        return np.array([lists.list_size(number) for number in range(self._faiss.nlist)], np.int64)
+
+    @property
+    def lists(self) -> int:
+        """How many inverted lists there are."""
+        return len(self._sizes)
+
+    def cost(self, nprobe: int, candidates: int) -> float:
+        """What a search costs, in exact rows: codes of `nprobe` average lists, and candidates."""
+        return nprobe * self.n / self.lists / CODES_PER_ROW + candidates
+
+    @cached_property
+    def list_of(self) -> npt.NDArray[np.int32]:
+        """(n,) the inverted list that each row stands in."""
+        found, lists = np.empty(self.n, np.int32), self._faiss.invlists
+        for number, size in enumerate(self._sizes.tolist()):
+            if size:
+                found[library().rev_swig_ptr(lists.get_ids(number), size)] = number
+        return found
+
+    @cached_property
+    def _centroids(self) -> Floats:
+        flat = library().downcast_index(self._faiss.quantizer)
+        held: Floats = library().rev_swig_ptr(flat.get_xb(), flat.ntotal * flat.d)
+        return held.reshape(flat.ntotal, flat.d)
 
     def to_bytes(self) -> bytes:
         """The index as FAISS writes it. The same vectors give the same bytes."""
-        faiss = _library()
-        return bytes(faiss.serialize_index(self._faiss))
+        return bytes(library().serialize_index(self._faiss))
 
     @property
     def meta(self) -> dict[str, Any]:
         """What `from_bytes` needs beside the bytes, JSON-able; the sha256 is that of `to_bytes()`."""
-        faiss = _library()
         data = self.to_bytes()
         return {
             "kind": self.kind,
@@ -104,8 +208,12 @@ class Index:
             "d": self.d,
             "metric": "cosine",
             "nprobe": self.nprobe,
+            "rerank": self.rerank,
+            "reach": None if self.reach is None else [self.reach.all, self.reach.tenth],
             "recall": self.recall,
-            "faiss": faiss.__version__,
+            "recalls": dict(self.recalls),
+            "changed": self.changed,
+            "faiss": library().__version__,
             "bytes": len(data),
             "sha256": hashlib.sha256(data).hexdigest(),
         }
@@ -123,8 +231,39 @@ class Index:
         about = _read_meta(meta)
         if hashlib.sha256(data).hexdigest() != about["sha256"]:
             raise CorruptError("index: its bytes are not those its meta file promises; publish it again")
-        index = _deserialize(data)
+        array = np.frombuffer(data, dtype=np.uint8)
+        return cls._of(_read(lambda faiss: faiss.deserialize_index(array)), about, vectors)
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        meta: dict[str, Any] | str | bytes,
+        vectors: Floats | None = None,
+        *,
+        sha256: str | None = None,
+    ) -> Index:
+        """The same from a file that stays on disk: it is mapped, so that opening costs no memory and every
+        process on the machine shares one copy. `sha256`: the file's digest, where it was just computed.
+        Raises `CorruptError` too where the file cannot be read."""
+        about = _read_meta(meta)
+        try:
+            found = sha256 or _digest(path)
+        except OSError as error:
+            raise CorruptError(f"index: {path.name} cannot be read: {error}") from error
+        if found != about["sha256"]:
+            raise CorruptError(f"index: {path.name} is not what its meta file promises; publish it again")
+        index = _read(
+            lambda faiss: faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC | faiss.IO_FLAG_READ_ONLY)
+        )
+        return cls._of(index, about, vectors)
+
+    @classmethod
+    def _of(cls, index: Any, about: dict[str, Any], vectors: Floats | None) -> Index:
         n, d, kind = about["n"], about["d"], about["kind"]
+        wanted = library().IndexFlatIP if kind == "flat" else library().IndexIVFPQFastScan
+        if not isinstance(index, wanted):
+            raise CorruptError(f"index: its meta says {kind}, the file holds a {type(index).__name__}")
         if index.ntotal != n or index.d != d + (d % 2 if kind == "ivf_pq" else 0):
             raise CorruptError(f"index: holds {index.ntotal} x {index.d}, its meta says {n} x {d}")
         if vectors is None:
@@ -133,119 +272,72 @@ class Index:
             vectors = _stored(index)
         if vectors.shape != (n, d):
             raise CorruptError(f"index: made for {n} x {d} vectors, given {vectors.shape}")
-        return cls(kind, n, d, about["nprobe"], about["recall"], index, vectors)
+        return cls(
+            kind,
+            n,
+            d,
+            about["nprobe"],
+            about["recall"],
+            index,
+            vectors,
+            rerank=about["rerank"],
+            reach=None if about["reach"] is None else tuning.Reach(*about["reach"]),
+            recalls=about["recalls"],
+            changed=about["changed"],
+        )
 
 
-def build(vectors: Floats) -> Index:
+def build(vectors: Floats, asked: Mapping[str, Floats] | None = None) -> Index:
     """An index over (n, d) float32 unit vectors, chosen by size, its recall measured and recorded.
 
-    Above `FLAT_ROWS` rows, `nprobe` is tuned on rows kept out of training until recall@10 reaches
-    `RECALL` (a query's own row never counts). n may be 0, and d too then. Raises
-    `ValueError` for anything else than finite float32 unit vectors.
+    Above `FLAT_ROWS` rows, `nprobe` and `rerank` are tuned on rows kept out of training until recall@10
+    reaches `tuning.RECALL` (a query's own row never counts), and on `asked`: further unit vectors (m, d)
+    by kind, e.g. of texts, which lie elsewhere than pictures and are harder to answer. n may be 0, and d
+    too then. Raises `ValueError` for anything else than finite float32 unit vectors.
     """
-    faiss = _library()
-    vectors = _checked(vectors, "vectors")
+    vectors = _unit(vectors, "vectors")
     n, d = vectors.shape
-    if n and not np.allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-3):
-        raise ValueError("vectors must have length 1: normalise them first")
     if n <= FLAT_ROWS:
-        flat = faiss.IndexFlatIP(d)
+        flat = library().IndexFlatIP(d)
         flat.add(vectors)
         index = Index("flat", n, d, 0, 1.0, flat, vectors)
-        return replace(index, recall=recall(index, vectors))
-    return _build_ivf(vectors)
+        return replace(index, recall=tuning.recall(index, vectors))
+    checked = {kind: _unit(queries, kind, d) for kind, queries in (asked or {}).items()}
+    return tuning.tune(Index("ivf_pq", n, d, 1, 0.0, _trained(vectors), vectors), vectors, checked)
 
 
-def _build_ivf(vectors: Floats) -> Index:
-    faiss = _library()
-    n, d = vectors.shape
-    # FAISS's guideline for n < 1M is 4..16 sqrt(n) lists; a power of two at the low end trains fast.
-    nlist = 1 << int(np.ceil(np.log2(4 * np.sqrt(n))))
-    queries = held_out(n)
-    rest = np.setdiff1d(np.arange(n), queries)
+def _trained(vectors: Floats) -> Any:
+    """The inverted file with every row in it; rows that recall is measured on take no part in training."""
+    n = len(vectors)
+    # Fewer lists than FAISS's guideline of 4..16 sqrt(n): with fast-scan codes a list is compared about as
+    # quickly as the centroids that would split it (100k x 256: 512 lists beat 256, 1024 and 2048).
+    nlist = 1 << max(0, round(np.log2(1.6 * np.sqrt(n))))
+    rest = np.setdiff1d(np.arange(n), tuning.held_out(n))
     train = np.random.default_rng(SEED).permutation(rest)[: nlist * TRAIN_ROWS_PER_LIST]
-    padded = _even(vectors)
-    ivf = faiss.index_factory(
-        padded.shape[1], f"IVF{nlist},PQ{padded.shape[1] // 2}x4fsr", faiss.METRIC_INNER_PRODUCT
-    )
-    ivf.train(np.ascontiguousarray(padded[np.sort(train)]))
-    ivf.add(padded)
-    nprobe, reached = 1, 0.0
-    while True:
-        index = Index("ivf_pq", n, d, nprobe, reached, ivf, vectors)
-        reached = recall(index, vectors, queries)
-        if reached >= RECALL or nprobe >= nlist:
-            return replace(index, recall=reached)
-        nprobe = min(nlist, nprobe * 2)
+    width = vectors.shape[1] + vectors.shape[1] % 2
+    faiss = library()
+    ivf = faiss.index_factory(width, f"IVF{nlist},PQ{width // 2}x4fsr", faiss.METRIC_INNER_PRODUCT)
+    ivf.train(_even(np.ascontiguousarray(vectors[np.sort(train)])))
+    for start in range(0, n, 1 << 16):  # in parts: a mapped table need not fit into memory twice
+        ivf.add(_even(np.ascontiguousarray(vectors[start : start + (1 << 16)])))
+    return ivf
 
 
-def recall(index: Index, vectors: Floats, queries: Rows | None = None, k: int = 10) -> float:
-    """Share of the true `k` nearest rows that `index` finds, for `queries` (row numbers) of `vectors`.
-
-    A query's own row is left out on both sides. A row as near as the true k-th counts as found, so
-    that ties cost nothing. Truth comes from plain numpy, not from FAISS. 1.0 where there is nothing to find.
-    """
-    queries = held_out(len(vectors)) if queries is None else queries
-    k = min(k, len(vectors) - 1)
-    if k < 1 or len(queries) == 0:
-        return 1.0
-    asked = np.ascontiguousarray(vectors[queries])
-    truth = asked @ vectors.T
-    truth[np.arange(len(queries)), queries] = -np.inf
-    kth = np.partition(truth, -k, axis=1)[:, -k]
-    scores, rows = index.search(asked, k + 1)
-    mine = np.isfinite(scores) & (rows != queries[:, None]) & (scores >= kth[:, None] - 1e-5)
-    return float(np.minimum(mine.sum(axis=1), k).sum() / (k * len(queries)))
-
-
-def held_out(n: int) -> Rows:
-    """The rows that recall is measured on: at most `TUNING_QUERIES`, the same for the same `n`."""
-    chosen = np.random.default_rng(SEED).permutation(n)[:TUNING_QUERIES]
-    return np.sort(chosen).astype(np.int64)
-
-
-def exact(vectors: Floats, queries: Floats, k: int, rows: Rows) -> tuple[Floats, Rows]:
-    """The `k` best of `rows` by exact scan: scores and row numbers as `Index.search` returns them."""
-    faiss = _library()
-    if len(rows) == 0:
-        return _padding(len(queries), k)
-    subset = vectors if len(rows) == len(vectors) else vectors[rows]
-    scores, places = faiss.knn(queries, np.ascontiguousarray(subset), k, metric=faiss.METRIC_INNER_PRODUCT)
-    found = np.where(places >= 0, rows[np.maximum(places, 0)], -1)
-    return _ordered(scores, found)
-
-
-def _rerank(vectors: Floats, queries: Floats, found: Rows, k: int) -> tuple[Floats, Rows]:
-    scores = np.full((len(queries), max(k, found.shape[1])), -np.inf, dtype=np.float32)
-    rows = np.full(scores.shape, -1, dtype=np.int64)
-    for i, candidates in enumerate(found):
-        known = np.sort(candidates[candidates >= 0])
-        scores[i, : len(known)] = vectors[known] @ queries[i]
-        rows[i, : len(known)] = known
-    scores, rows = _ordered(scores, rows)
-    return scores[:, :k], rows[:, :k]
-
-
-def _ordered(scores: Floats, rows: Rows) -> tuple[Floats, Rows]:
-    scores = np.where(rows >= 0, scores, -np.inf).astype(np.float32)
-    order = np.lexsort((rows, -scores), axis=1)
-    return np.take_along_axis(scores, order, 1), np.take_along_axis(rows, order, 1).astype(np.int64)
-
-
-def _library() -> Any:
-    """FAISS, imported where it is needed; its stubs know neither `nprobe` nor selectors, hence Any."""
-    import faiss
-
-    return faiss
-
-
-def _padding(q: int, k: int) -> tuple[Floats, Rows]:
-    return np.full((q, k), -np.inf, dtype=np.float32), np.full((q, k), -1, dtype=np.int64)
+def _times(k: int) -> float:
+    """How much more than for `tuning.K` results, and the query itself, must be looked at for `k`."""
+    return max(1.0, (k - 1) / tuning.K)
 
 
 def _even(vectors: Floats) -> Floats:
     """One zero column more where d is odd: two dimensions share a 4-bit code."""
     return vectors if vectors.shape[1] % 2 == 0 else np.pad(vectors, ((0, 0), (0, 1)))
+
+
+def _unit(vectors: Floats, name: str, d: int | None = None) -> Floats:
+    vectors = _checked(vectors, name, d)
+    if len(vectors) and not np.allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-3):
+        raise ValueError(f"{name} must have length 1: normalise them first")
+    return vectors
 
 
 def _checked(vectors: Floats, name: str, d: int | None = None) -> Floats:
@@ -265,21 +357,28 @@ def _checked(vectors: Floats, name: str, d: int | None = None) -> Floats:
 
 def _stored(index: Any) -> Floats:
     """A view of a flat index's own vectors; valid as long as the index lives."""
-    faiss = _library()
-    flat = faiss.downcast_index(index)
     if index.ntotal == 0:
         return np.empty((0, index.d), dtype=np.float32)
-    stored: Floats = faiss.rev_swig_ptr(flat.get_xb(), index.ntotal * index.d).reshape(index.ntotal, index.d)
-    return stored
+    stored: Floats = library().rev_swig_ptr(index.get_xb(), index.ntotal * index.d)
+    return stored.reshape(index.ntotal, index.d)
 
 
-def _deserialize(data: bytes) -> Any:
-    faiss = _library()
+def _read(read: Callable[[Any], Any]) -> Any:
+    faiss = library()
     faiss.set_deserialization_vector_byte_limit(_MAX_BYTES)
+    faiss.set_deserialization_loop_limit(_MAX_LOOPS)
     try:
-        return faiss.deserialize_index(np.frombuffer(data, dtype=np.uint8))
+        return read(faiss)
     except RuntimeError as error:
         raise CorruptError(f"index: FAISS cannot read it: {error}") from error
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _read_meta(meta: dict[str, Any] | str | bytes) -> dict[str, Any]:
@@ -288,15 +387,25 @@ def _read_meta(meta: dict[str, Any] | str | bytes) -> dict[str, Any]:
             meta = json.loads(meta)
         except (ValueError, UnicodeDecodeError) as error:
             raise CorruptError(f"index: its meta file is not JSON: {error}") from error
+
+    def whole(value: Any) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
     types: dict[str, Callable[[Any], bool]] = {
         "kind": lambda v: v in _KINDS,
-        "n": lambda v: isinstance(v, int) and v >= 0,
-        "d": lambda v: isinstance(v, int) and v >= 0,
-        "nprobe": lambda v: isinstance(v, int) and v >= 0,
+        "n": whole,
+        "d": whole,
+        "nprobe": whole,
+        "rerank": lambda v: whole(v) and v >= 1,
+        "reach": lambda v: v is None or (isinstance(v, list) and len(v) == 2 and all(map(whole, v))),
         "recall": lambda v: isinstance(v, (int, float)),
+        "recalls": lambda v: isinstance(v, dict),
+        "changed": whole,
         "sha256": lambda v: isinstance(v, str),
     }
-    about: dict[str, Any] = meta if isinstance(meta, dict) else {}
+    # A release from before these were tuned says nothing of them, and is still served.
+    older: dict[str, Any] = {"rerank": 10, "reach": None, "recalls": {}, "changed": 0}
+    about: dict[str, Any] = {**older, **meta} if isinstance(meta, dict) else {}
     wrong = [name for name, good in types.items() if not good(about.get(name))]
     if wrong:
         raise CorruptError(f"index: its meta file has no valid {', '.join(wrong)}")

@@ -69,7 +69,9 @@ class Release:
         thumbnails = _table(folder / "thumbnails.parquet", schema.THUMBNAILS)
         vectors = _vectors(folder / "vectors.npy", info, pins.num_rows)
         ids = pins.column("id").to_pylist()
-        shared = _space(folder, ids, np.arange(len(ids)), vectors, "gallery")
+        head = (folder / "encoder.safetensors").read_bytes()
+        index = _index(folder, info, "gallery", vectors)
+        shared = Space(ids, np.arange(len(ids)), vectors, index, head)
         if len(shared.row_of) != len(ids):
             raise CorruptError(f"release {info['id']}: an id stands on two rows of pins.parquet")
         local, style = _local_spaces(folder, info, shared.row_of), _style_space(folder, info, shared)
@@ -165,15 +167,15 @@ def _style_space(folder: Path, info: dict[str, Any], shared: Space) -> Space | N
     if "style.npy" not in info["files"]:
         return None
     vectors = _vectors(folder / "style.npy", info, len(shared.ids))
-    data, meta = (folder / "style.faiss").read_bytes(), (folder / "style.json").read_bytes()
-    map_ = (folder / "style.safetensors").read_bytes()
-    return Space(shared.ids, shared.rows, vectors, Index.from_bytes(data, meta, vectors), map_, by_style=True)
+    index, map_ = _index(folder, info, "style", vectors), (folder / "style.safetensors").read_bytes()
+    return Space(shared.ids, shared.rows, vectors, index, map_, by_style=True)
 
 
-def _space(folder: Path, ids: list[str], rows: Rows, vectors: Floats, index: str) -> Space:
-    data, meta = (folder / f"{index}.faiss").read_bytes(), (folder / f"{index}.json").read_bytes()
-    head = (folder / "encoder.safetensors").read_bytes()
-    return Space(ids, rows, vectors, Index.from_bytes(data, meta, vectors), head)
+def _index(folder: Path, info: dict[str, Any], name: str, vectors: Floats) -> Index:
+    """Mapped, not read; its digest was compared with what `release.json` promises a moment ago."""
+    meta = (folder / f"{name}.json").read_bytes()
+    known = info["files"][f"{name}.faiss"]["sha256"]
+    return Index.open(folder / f"{name}.faiss", meta, vectors, sha256=known)
 
 
 def _local_spaces(folder: Path, info: dict[str, Any], row_of: dict[str, int]) -> dict[str, Space]:
@@ -191,5 +193,7 @@ def _local_spaces(folder: Path, info: dict[str, Any], row_of: dict[str, int]) ->
         if strange:
             raise CorruptError(f"release {info['id']}: label {slug} holds an unknown pin, {strange[0]}")
         rows = np.array([row_of[id] for id in ids], dtype=np.int64)
-        spaces[slug] = _space(home, ids, rows, vectors.reshape(len(ids), column.type.list_size), "index")
+        vectors = vectors.reshape(len(ids), column.type.list_size)
+        head = (home / "encoder.safetensors").read_bytes()
+        spaces[slug] = Space(ids, rows, vectors, _index(folder, info, f"labels/{slug}/index", vectors), head)
     return spaces

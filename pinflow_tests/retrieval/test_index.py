@@ -7,7 +7,10 @@ import pytest
 
 from pinflow.errors import CorruptError
 from pinflow.retrieval import index as module
-from pinflow.retrieval.index import Index, build, exact, recall
+from pinflow.retrieval.index import Index, build
+from pinflow.retrieval.scan import exact, rerank
+from pinflow.retrieval.selection import Selection
+from pinflow.retrieval.tuning import recall
 
 RNG = np.random.default_rng(3)
 
@@ -24,7 +27,7 @@ def small_limits():
     """The large-collection path at a size that a test can afford."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "FLAT_ROWS", 1000)
-        patch.setattr(module, "EXACT_ROWS", 300)
+        patch.setattr(module, "OVERHEAD_ROWS", 20)
         yield
 
 
@@ -106,6 +109,63 @@ def test_a_large_index_gives_every_row_if_asked(large):
     assert np.array_equal(np.sort(rows[0]), np.arange(len(vectors)))
 
 
+@pytest.mark.parametrize("share", [0.9, 0.5, 0.2])
+def test_a_filter_costs_a_large_index_hardly_any_of_the_truth(large, share):
+    index, vectors = large
+    queries, allowed = vectors[:200], np.random.default_rng(4).random(len(vectors)) < share
+    selection = Selection(allowed)
+    found = index.probed(queries, 10, selection, int(index.reach.at(share)))
+    assert allowed[found[found >= 0]].all()
+    scores = rerank(vectors, queries, found, 10)[0]
+    truth = brute(vectors, queries, 10, allowed)
+    assert (scores >= truth[:, -1:] - 1e-5).mean() >= 0.98
+    assert index.recalls["filtered"] >= 0.99
+
+
+def test_lists_without_an_allowed_row_are_not_opened(large):
+    """Rows of one far list alone are met at once, however many lists lie nearer."""
+    index, vectors = large
+    number = int(np.argmax(index._sizes))
+    allowed = index.list_of == number
+    queries = -vectors[allowed][:3]
+    found = index.probed(queries, 5, Selection(allowed), 1)
+    assert (index.list_of[found] == number).all()
+
+
+def test_a_small_or_dear_selection_is_scanned_exactly(large):
+    index, vectors = large
+    few = np.arange(len(vectors)) < 40
+    queries = unit(6)
+    np.testing.assert_allclose(index.search(queries, 10, few)[0], brute(vectors, queries, 10, few), atol=1e-5)
+    never = module.replace(index, reach=None)
+    half = np.arange(len(vectors)) % 2 == 0
+    np.testing.assert_allclose(
+        never.search(queries, 10, half)[0], brute(vectors, queries, 10, half), atol=1e-5
+    )
+
+
+def test_a_selection_may_be_used_again_and_by_another_index(large):
+    index, vectors = large
+    selection = Selection(np.random.default_rng(6).random(len(vectors)) < 0.6)
+    queries, other = unit(3), build(vectors[::-1].copy())
+    first = index.search(queries, 5, selection)
+    other.search(queries, 5, selection)
+    for mine, again in zip(first, index.search(queries, 5, selection), strict=True):
+        np.testing.assert_array_equal(mine, again)
+
+
+def test_queries_of_another_kind_are_tuned_for_too(small_limits):
+    vectors = unit(2000)
+    texts = unit(60, centres=3)
+    index = build(vectors, {"texts": texts})
+    truth = brute(vectors, texts, 10, np.ones(len(vectors), bool))
+    share = (index.search(texts, 10)[0] >= truth[:, -1:] - 1e-5).mean()
+    assert index.recalls["texts"] == pytest.approx(share, abs=0.02)
+    assert index.recall == min(index.recalls["texts"], index.recalls["pictures"]) >= 0.95
+    with pytest.raises(ValueError, match="texts must have length 1"):
+        build(vectors, {"texts": 2 * texts})
+
+
 def test_odd_widths_work(small_limits):
     vectors = unit(1100, d=15)
     index = build(vectors)
@@ -136,7 +196,40 @@ def test_an_index_survives_its_bytes(small_limits, n):
     for mine, theirs in zip(index.search(queries, 4), again.search(queries, 4), strict=True):
         np.testing.assert_array_equal(mine, theirs)
     assert again.meta == index.meta
-    assert {"kind", "n", "d", "metric", "recall", "faiss", "nprobe", "sha256"} <= meta.keys()
+    assert {"kind", "n", "d", "metric", "recall", "recalls", "faiss", "nprobe", "sha256"} <= meta.keys()
+
+
+@pytest.mark.parametrize("n", [0, 200, 1100])
+def test_an_index_is_searched_where_it_lies(small_limits, tmp_path, n):
+    vectors, queries = unit(n), unit(3)
+    index, path = build(vectors), tmp_path / "index.faiss"
+    path.write_bytes(index.to_bytes())
+    np.save(tmp_path / "vectors.npy", vectors)
+    mapped = Index.open(
+        path, json.dumps(index.meta), np.load(tmp_path / "vectors.npy", mmap_mode="r" if n else None)
+    )
+    allowed = np.arange(n) % 3 > 0
+    for given in (None, allowed):
+        for mine, theirs in zip(
+            index.search(queries, 4, given), mapped.search(queries, 4, given), strict=True
+        ):
+            np.testing.assert_allclose(mine, theirs, atol=1e-6)
+    assert mapped.meta == index.meta
+
+
+def test_a_damaged_file_is_not_opened(tmp_path):
+    vectors = unit(30)
+    index, path = build(vectors), tmp_path / "index.faiss"
+    data = index.to_bytes()
+    with pytest.raises(CorruptError, match="cannot be read"):
+        Index.open(path, index.meta, vectors)
+    for harmed in (data[:-3], data[:200] + bytes([data[200] ^ 1]) + data[201:]):
+        path.write_bytes(harmed)
+        with pytest.raises(CorruptError, match="not what its meta file promises"):
+            Index.open(path, index.meta, vectors)
+    path.write_bytes(data)
+    with pytest.raises(CorruptError, match="the file holds a IndexFlatIP"):
+        Index.open(path, {**index.meta, "kind": "ivf_pq"}, vectors)
 
 
 def test_a_flat_index_needs_no_vectors_beside_it():
@@ -165,6 +258,16 @@ def test_harmed_bytes_are_corrupt(harm):
 def test_a_meta_file_that_says_nothing_is_corrupt(meta):
     with pytest.raises(CorruptError):
         Index.from_bytes(build(unit(3)).to_bytes(), meta)
+
+
+def test_a_meta_file_of_an_older_release_still_serves(small_limits):
+    vectors = unit(1100)
+    index = build(vectors)
+    older = {k: v for k, v in index.meta.items() if k not in ("rerank", "reach", "recalls", "changed")}
+    again = Index.from_bytes(index.to_bytes(), older, vectors)
+    assert (again.search(vectors[:9], 1)[1][:, 0] == np.arange(9)).all()
+    with pytest.raises(CorruptError, match="no valid rerank, reach"):
+        Index.from_bytes(index.to_bytes(), {**index.meta, "rerank": 0, "reach": [1]}, vectors)
 
 
 def test_bytes_that_faiss_cannot_read_are_corrupt_even_with_a_true_checksum():
