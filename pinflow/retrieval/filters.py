@@ -66,7 +66,7 @@ class Filters:
         hits = pc.is_in(lists.flatten(), pa.array(slugs, pa.string()))
         return self._parents(pc.list_parent_indices(lists), hits)
 
-    def _attribute(self, name: str, value: str) -> Mask:
+    def _attribute(self, name: str, value: str | list[str]) -> Mask:
         maps = self.pins.column("attributes").combine_chunks()
         pairs = maps.cast(pa.list_(pa.struct([("key", pa.string()), ("value", pa.string())])))
         flat = pairs.flatten()
@@ -75,9 +75,9 @@ class Filters:
             known = sorted(pc.unique(flat.field("key")).to_pylist())
             hint = f"; there are {', '.join(known[:20])}" if known else "; this collection has none"
             raise SearchError(f"filter.attributes: no attribute {name[:80]!r}{hint}", "filter.attributes")
-        return self._parents(
-            pc.list_parent_indices(pairs), pc.and_kleene(named, pc.equal(flat.field("value"), value))
-        )
+        wanted = pa.array([value] if isinstance(value, str) else value, pa.string())
+        same = pc.is_in(flat.field("value"), value_set=wanted)
+        return self._parents(pc.list_parent_indices(pairs), pc.and_kleene(named, same))
 
     def _parents(self, parents: Any, hits: Any) -> Mask:
         mask = np.zeros(len(self.pins), dtype=bool)

@@ -12,12 +12,17 @@ import numpy as np
 
 from pinflow.errors import SearchError
 from pinflow.retrieval.index import Floats, Index, Mask, Rows
+from pinflow.retrieval.scan import exact
+from pinflow.retrieval.selection import Selection
 
 # Rocchio's weights as in Manning, Raghavan & Schuetze, "Introduction to Information Retrieval", 9.1.1
 # (beta .75, gamma .15). There is no query beside the examples, so alpha has nothing to weigh.
 BETA = 0.75
 GAMMA = 0.15
 EXACT_ROWS = 50_000  # a selection up to this size is scored row by row
+# So many results are looked for whatever page is asked for: an approximate search for more finds other rows,
+# and pages of one search must fit together.
+DEPTH = 256
 # Candidates by picture, and as many by words, where a selection is too large to score every row.
 POOL = 5_000
 
@@ -82,63 +87,90 @@ def rocchio(positive: Floats, negative: Floats) -> Floats:
     return unit
 
 
-def centre(vectors: Floats, allowed: Mask) -> Floats:
-    """The mean direction of the allowed rows as (1, d), or (0, d) where there is none: browsing starts there.
+def centre(vectors: Floats, rows: Rows) -> Floats:
+    """The mean direction of those rows as (1, d), or (0, d) where there is none: browsing starts there.
 
     Of more than `EXACT_ROWS` rows, as many, evenly spread, are averaged.
     """
-    rows = np.flatnonzero(allowed)
     rows = rows[:: max(1, -(-len(rows) // EXACT_ROWS))]
     mean = vectors[rows].mean(axis=0, keepdims=True) if len(rows) else vectors[:0]
     length = np.linalg.norm(mean, axis=1, keepdims=True)
     return np.asarray(mean / length if (length > 0).all() else vectors[rows[:1]], dtype=np.float32)
 
 
-def rank(index: Index, vectors: Floats, wanted: Wanted, k: int, allowed: Mask) -> tuple[Floats, Rows]:
-    """The best rows among `allowed`, best first: scores (m,) and rows (m,), m <= k.
+def rank(
+    index: Index,
+    vectors: Floats,
+    wanted: Wanted,
+    k: int,
+    allowed: Mask | Selection,
+    without: Rows | None = None,
+) -> tuple[Floats, Rows]:
+    """The best rows among `allowed`, and not `without`, best first: scores (m,) and rows (m,), m <= k. The
+    first of more are the same rows; those behind the first `DEPTH` come from an exact scan.
 
     Score: the cosine (`blended` where a manner is wanted too) if only a picture is wanted, the relevance if
     only words are, else the mean of both with a negative cosine as 0; less `GAMMA` times the likeness to
     what is to be avoided. Words alone find only rows of some relevance.
     """
+    selection = allowed if isinstance(allowed, Selection) else Selection(allowed)
+    without = np.empty(0, np.int64) if without is None else without
     k = min(k, index.n)
-    if k == 0 or not allowed.any():
+    if k == 0 or not selection.count:
         return np.empty(0, np.float32), np.empty(0, np.int64)
     others = (wanted.text, wanted.avoid_text, wanted.avoid_picture, wanted.manner)
-    plain = all(one is None for one in others)
-    if plain and wanted.picture is not None:
-        scores, rows = index.search(wanted.picture[None], k, None if allowed.all() else allowed)
-        found = rows[0] >= 0
-        return scores[0][found], rows[0][found]
-    candidates = _candidates(index, wanted, k, allowed)
-    scores = _scores(vectors[candidates], wanted, candidates, _spread(vectors, wanted, allowed))
+    if wanted.picture is not None and all(one is None for one in others):
+        return _nearest(index, vectors, wanted.picture, k, selection, without)
+    candidates = _candidates(index, wanted, k, selection)
+    candidates = candidates[~np.isin(candidates, without)]
+    scores = _scores(vectors[candidates], wanted, candidates, _spread(vectors, wanted, selection))
     order = np.lexsort((candidates, -scores))[:k]
     return scores[order], candidates[order]
 
 
-def _candidates(index: Index, wanted: Wanted, k: int, allowed: Mask) -> Rows:
+def _nearest(
+    index: Index, vectors: Floats, picture: Floats, k: int, selection: Selection, without: Rows
+) -> tuple[Floats, Rows]:
+    more = len(without)
+    scores, rows = index.search(picture[None], min(index.n, DEPTH + more), selection)
+    scores, rows = _only(scores[0], rows[0], without)
+    scores, rows = scores[:DEPTH], rows[:DEPTH]
+    if k > DEPTH:
+        deep, behind = exact(vectors, picture[None], min(index.n, k + more), selection.rows)
+        deep, behind = _only(deep[0], behind[0], np.union1d(without, rows))
+        scores, rows = np.concatenate([scores, deep]), np.concatenate([rows, behind])
+    return scores[:k], rows[:k]
+
+
+def _only(scores: Floats, rows: Rows, without: Rows) -> tuple[Floats, Rows]:
+    kept = (rows >= 0) & ~np.isin(rows, without)
+    return scores[kept], rows[kept]
+
+
+def _candidates(index: Index, wanted: Wanted, k: int, selection: Selection) -> Rows:
     if wanted.picture is None:
         assert wanted.text is not None
-        return np.flatnonzero(allowed & (wanted.text > 0))
-    if int(allowed.sum()) <= EXACT_ROWS:
-        return np.flatnonzero(allowed)
-    _, near = index.search(wanted.picture[None], min(index.n, k + POOL), allowed)
+        return np.flatnonzero(selection.mask & (wanted.text > 0))
+    if selection.count <= EXACT_ROWS:
+        return selection.rows
+    pool = min(index.n, POOL * -(-k // POOL))
+    _, near = index.search(wanted.picture[None], pool, selection)
     chosen = near[0][near[0] >= 0]
     if wanted.manner is not None:
-        _, near = wanted.manner.index.search(wanted.manner.picture[None], min(index.n, k + POOL), allowed)
+        _, near = wanted.manner.index.search(wanted.manner.picture[None], pool, selection)
         chosen = np.union1d(chosen, near[0][near[0] >= 0])
     if wanted.text is not None:
-        hits = np.flatnonzero(allowed & (wanted.text > 0))
-        best = hits[np.lexsort((hits, -wanted.text[hits]))][: k + POOL]
+        hits = np.flatnonzero(selection.mask & (wanted.text > 0))
+        best = hits[np.lexsort((hits, -wanted.text[hits]))][:pool]
         chosen = np.union1d(chosen, best)
     return np.sort(chosen)
 
 
-def _spread(vectors: Floats, wanted: Wanted, allowed: Mask) -> tuple[Floats, Floats] | None:
+def _spread(vectors: Floats, wanted: Wanted, selection: Selection) -> tuple[Floats, Floats] | None:
     """Similarities of content and of style, of rows that do not depend on the page that is asked for."""
     if wanted.manner is None or wanted.picture is None:
         return None
-    rows = np.flatnonzero(allowed)
+    rows = selection.rows
     rows = rows[:: max(1, -(-len(rows) // EXACT_ROWS))]
     return vectors[rows] @ wanted.picture, wanted.manner.vectors[rows] @ wanted.manner.picture
 

@@ -38,6 +38,35 @@ Picture = Annotated[
 ]
 
 
+def _full_filter(given: dict[str, Any], known: set[str]) -> dict[str, Any]:
+    """The one spelling of a filter that everything behind it sees."""
+    full = {key: value for key, value in given.items() if key in known}
+    for key, value in given.items():
+        if key == "label":
+            parts = {"labels": [value] if isinstance(value, str) else value}
+        elif key == "price":
+            parts = _price(value)
+        elif key not in known:
+            parts = {"attributes": {**full.get("attributes", {}), key: value}}
+            full.pop("attributes", None)
+        else:
+            continue
+        twice = sorted(parts.keys() & full.keys())
+        if twice:
+            raise ValueError(f"{key} says the same as {twice[0]}; give one of them")
+        full |= parts
+    if isinstance(full.get("licence"), str):
+        full["licence"] = [full["licence"]]
+    return full
+
+
+def _price(value: Any) -> dict[str, Any]:
+    names = {"min": "price_min", "max": "price_max", "currency": "currency"}
+    if not isinstance(value, dict) or not value.keys() <= names.keys():
+        raise ValueError("price: give {min, max, currency}, or some of them")
+    return {names[key]: one for key, one in value.items()}
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -69,7 +98,11 @@ class Example(_Strict):
 
 
 class Filter(_Strict):
-    """Which pins may be found. Everything given must hold; a pin without a price is in no price range."""
+    """Which pins may be found. Everything given must hold; a pin without a price is in no price range.
+
+    `label`, `price: {min, max, currency}` and a single `licence` may be given too, and any other key is an
+    attribute: `{"category": "shoes"}` is `{"attributes": {"category": "shoes"}}`.
+    """
 
     labels: list[str] | None = Field(
         None, max_length=1000, description="found under any of these (slug or query)"
@@ -77,12 +110,19 @@ class Filter(_Strict):
     price_min: float | None = Field(None, ge=0, allow_inf_nan=False)
     price_max: float | None = Field(None, ge=0, allow_inf_nan=False)
     currency: str | None = Field(None, max_length=10, description="ISO 4217 code")
-    attributes: dict[str, str] = Field(
-        default_factory=dict, max_length=50, description="all equal, letter by letter"
+    attributes: dict[str, str | list[str]] = Field(
+        default_factory=dict,
+        max_length=50,
+        description="each equal, letter by letter, or one of several",
     )
     licence: list[str] | None = Field(
         None, max_length=100, description="any of these, as the site gives them"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spelled_out(cls, given: Any) -> Any:
+        return _full_filter(given, set(cls.model_fields)) if isinstance(given, dict) else given
 
     @model_validator(mode="after")
     def _range(self) -> Filter:

@@ -25,6 +25,7 @@ from pinflow.retrieval.filters import Filters
 from pinflow.retrieval.index import Floats, Mask, Rows
 from pinflow.retrieval.query import Answer, Example, PinDetail, Query, Result, read_cursor, write_cursor
 from pinflow.retrieval.release import Release, Space
+from pinflow.retrieval.selection import Selection, Selections
 from pinflow.retrieval.words import LoadSentences, Meaning
 from pinflow.tombstones import Tombstones
 
@@ -41,6 +42,7 @@ class Searcher:
     _meaning: Meaning | None = field(default=None, repr=False)
     _removed: Tombstones = field(default=tombstones.NONE, repr=False)
     _hidden: Mask | None = field(default=None, repr=False)  # rows of removed pins
+    _selections: Selections = field(default_factory=Selections, repr=False)  # by filter
 
     @classmethod
     def open(
@@ -82,7 +84,8 @@ class Searcher:
         """The same release, as if the removed pins were not in it: a purge need not wait for the next."""
         hidden = self._rows_of("id", removed.ids) | self._rows_of("sha256", removed.pictures)
         about = describe(self.release, hidden if hidden.any() else None)
-        return replace(self, _about=about, _removed=removed, _hidden=hidden if hidden.any() else None)
+        left_out = hidden if hidden.any() else None
+        return replace(self, _about=about, _removed=removed, _hidden=left_out, _selections=Selections())
 
     @property
     def removed(self) -> Tombstones:
@@ -112,17 +115,15 @@ class Searcher:
         space = self._space(query)
         with watch.stage("filter"):
             allowed = self._allowed(query, space)
+            named = self._named(query, space)
         with watch.stage("encode"):
             positive = self._vectors(query.positive, space, query, "positive")
             negative = self._vectors(query.negative, space, query, "negative")
             manner = self._manner(query, space)
         with watch.stage("text"):
-            wanted = replace(self._wanted(query, space, positive, negative, allowed), manner=manner)
+            wanted = replace(self._wanted(query, space, positive, negative, allowed, named), manner=manner)
         with watch.stage("knn"):
-            scores, rows = fusion.rank(space.index, space.vectors, wanted, offset + query.limit + 1, allowed)
-            if query.min_score is not None:
-                kept = int((scores >= query.min_score).sum())
-                scores, rows = scores[:kept], rows[:kept]
+            scores, rows = self._ranked(query, space, wanted, offset + query.limit + 1, allowed, named)
         end = offset + query.limit
         with watch.stage("hydrate"):
             results = self._results(space.rows[rows[offset:end]], scores[offset:end], offset, query.label)
@@ -199,14 +200,31 @@ class Searcher:
             raise SearchError(f"space: label {slug!r} has no space of its own yet; use `shared`", "space")
         return self.release.local[slug]
 
-    def _allowed(self, query: Query, space: Space) -> Mask:
-        mask = self._filters.mask(query.label, query.filter)
-        allowed = np.ones(len(space.ids), dtype=bool) if mask is None else mask[space.rows]
-        if self._hidden is not None:
-            allowed &= ~self._hidden[space.rows]
-        named = [example.id for example in (*query.positive, *query.negative) if example.id in space.row_of]
-        allowed[[space.row_of[id] for id in named if id is not None]] = False
-        return allowed
+    def _ranked(
+        self, query: Query, space: Space, wanted: fusion.Wanted, k: int, allowed: Selection, named: Rows
+    ) -> tuple[Floats, Rows]:
+        scores, rows = fusion.rank(space.index, space.vectors, wanted, k, allowed, named)
+        if query.min_score is None:
+            return scores, rows
+        kept = scores >= query.min_score
+        return scores[kept], rows[kept]
+
+    def _allowed(self, query: Query, space: Space) -> Selection:
+        """The rows that the filter lets through, kept for the next page and the next query with it."""
+        key = f"{query.space} {query.label!r} {query.filter.model_dump_json()}"
+
+        def mask() -> Mask:
+            passing = self._filters.mask(query.label, query.filter)
+            allowed = np.ones(len(space.ids), dtype=bool) if passing is None else passing[space.rows]
+            return allowed if self._hidden is None else allowed & ~self._hidden[space.rows]
+
+        return self._selections.get(key, mask)
+
+    @staticmethod
+    def _named(query: Query, space: Space) -> Rows:
+        """The rows of the pins that the query itself names."""
+        ids = {example.id for example in (*query.positive, *query.negative) if example.id is not None}
+        return np.array(sorted(space.row_of[id] for id in ids if id in space.row_of), np.int64)
 
     def _vectors(self, examples: Sequence[Example], space: Space, query: Query, where: str) -> Floats:
         """(m, d) unit vectors of those examples that are not words."""
@@ -236,13 +254,19 @@ class Searcher:
         return np.array(found, dtype=np.float32).reshape(len(found), space.index.d)
 
     def _wanted(
-        self, query: Query, space: Space, positive: Floats, negative: Floats, allowed: Mask
+        self,
+        query: Query,
+        space: Space,
+        positive: Floats,
+        negative: Floats,
+        allowed: Selection,
+        named: Rows,
     ) -> fusion.Wanted:
         text = self._text(query.positive, space)
         if text is None and not len(positive):
             if query.negative:
                 raise SearchError("positive: give at least one example beside the negative ones", "positive")
-            positive = fusion.centre(space.vectors, allowed)
+            positive = fusion.centre(space.vectors, np.setdiff1d(allowed.rows, named))
         alone = len(negative) > 0 and len(positive) == 0
         return fusion.Wanted(
             picture=fusion.rocchio(positive, negative) if len(positive) else None,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -10,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pinflow.retrieval.scan import Mask, Rows, library
+
+KEPT = 16  # up to 10 bytes a row each
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,3 +50,23 @@ class Selection:
             counts = np.bincount(list_of[self.rows], minlength=lists)
             known = self._by_list[id(list_of)] = (list_of, counts)
         return known[1]
+
+
+class Selections:
+    """The last few that were asked for, by what makes them. Safe to use from several threads."""
+
+    def __init__(self, kept: int = KEPT) -> None:
+        self._kept = kept
+        self._made: dict[str, Selection] = {}
+        self._lock = threading.Lock()
+
+    def get(self, key: str, make: Callable[[], Mask]) -> Selection:
+        """That of the key, made where it is not remembered."""
+        with self._lock:
+            found = self._made.pop(key, None)
+        found = found or Selection(make())
+        with self._lock:
+            self._made[key] = found  # the last used stands last
+            while len(self._made) > self._kept:
+                del self._made[next(iter(self._made))]
+        return found

@@ -10,8 +10,10 @@ from pydantic import ValidationError
 
 from pinflow.errors import PictureError, SearchError, TrunkError
 from pinflow.retrieval import fusion
+from pinflow.retrieval.filters import Filters
 from pinflow.retrieval.query import Answer, Query
 from pinflow.retrieval.searcher import Searcher
+from pinflow.tombstones import Tombstone, Tombstones
 from pinflow_tests.retrieval.releases import GRID, GridTrunk, drawing, make_pins, write_release
 
 N = 36
@@ -103,6 +105,16 @@ def test_without_an_example_the_most_typical_come_first(ask):
         ),
         ({"licence": ["cc0"]}, lambda p: p["licence"] == "cc0"),
         ({"labels": []}, lambda p: False),
+        (
+            {"label": "red things", "price": {"max": 12}},
+            lambda p: p["labels"] == ["red-things"] and p["price"] is not None and p["price"] <= 12,
+        ),
+        ({"price": {"min": 20, "currency": "EUR"}}, lambda p: p["price"] is not None and p["price"] >= 20),
+        ({"licence": "cc0"}, lambda p: p["licence"] == "cc0"),
+        (
+            {"shape": "bar", "seed": ["1", "2"]},
+            lambda p: p["attributes"]["shape"] == "bar" and p["attributes"]["seed"] in "12",
+        ),
         ({}, lambda p: True),
     ],
 )
@@ -160,6 +172,7 @@ def test_the_local_space_searches_within_the_label(searcher, ask):
         ({"label": "red thing"}, "label", "did you mean 'red things'"),
         ({"filter": {"labels": ["nothing like it"]}}, "filter.labels", "no label"),
         ({"filter": {"attributes": {"colour": "red"}}}, "filter.attributes", "there are seed, shape"),
+        ({"filter": {"shap": "bar"}}, "filter.attributes", "there are seed, shape"),
         ({"space": "local"}, "space", "name it in `label`"),
         ({"space": "local", "label": "grey-things"}, "space", "no space of its own"),
         (
@@ -194,6 +207,9 @@ def test_examples_that_cancel_out_are_refused(ask, searcher):
         {"positive": [{"text": "a", "id": "b"}]},
         {"filter": {"price_min": 2, "price_max": 1}},
         {"filter": {"price_min": -1}},
+        {"filter": {"price": {"above": 3}}},
+        {"filter": {"price": {"min": 3}, "price_min": 4}},
+        {"filter": {"shape": {"is": "bar"}}},
         {"filter": {"price_min": float("inf")}},
         {"colour": "red"},
         {"space": "elsewhere"},
@@ -301,6 +317,37 @@ def test_an_empty_release_answers_with_nothing(tmp_path, width):
         answer = searcher.search(Query.model_validate({"positive": positive}))
         assert (answer.results, answer.next_cursor) == ([], None)
     assert searcher.about()["pictures"] == 0
+
+
+@pytest.mark.parametrize("share", [1.0, 0.6, 0.02])
+def test_the_pages_of_a_large_index_fit_together(monkeypatch, share):
+    """An approximate search for more finds other rows; what was shown already must not move."""
+    from pinflow.retrieval import index as module
+
+    monkeypatch.setattr(module, "FLAT_ROWS", 100)
+    monkeypatch.setattr(module, "OVERHEAD_ROWS", 0)
+    rng = np.random.default_rng(8)
+    vectors = rng.standard_normal((2000, 16)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    index, wanted = module.build(vectors), fusion.Wanted(picture=vectors[3])
+    allowed = rng.random(2000) < share
+    without = np.array([3, 5])
+    whole = fusion.rank(index, vectors, wanted, 2000, allowed, without)[1]
+    for k in (1, 20, fusion.DEPTH, fusion.DEPTH + 1, 700):
+        np.testing.assert_array_equal(fusion.rank(index, vectors, wanted, k, allowed, without)[1], whole[:k])
+    assert np.array_equal(np.sort(whole), np.setdiff1d(np.flatnonzero(allowed), without))
+
+
+def test_a_filter_is_worked_out_once(folder, monkeypatch):
+    searcher, asked = Searcher.open(folder, trunk=GridTrunk()), []
+    mask = Filters.mask
+    monkeypatch.setattr(Filters, "mask", lambda self, *given: asked.append(given) or mask(self, *given))
+    query = {"positive": [{"text": "drawn"}], "filter": {"licence": "cc0"}}
+    for more in ({}, {"limit": 5}, {"positive": [{"id": "red/bar-0"}]}):
+        searcher.search(Query.model_validate({**query, **more}))
+    assert len(asked) == 1
+    searcher.without(Tombstones((Tombstone(id="red/bar-1", reason="purged"),))).search(Query(**query))
+    assert len(asked) == 2
 
 
 @pytest.mark.parametrize("n", [0, 30])
