@@ -31,6 +31,7 @@ class Emoji:
     of: npt.NDArray[np.int64]  # number of the emoji
     vendor: npt.NDArray[np.int64]  # index into VENDORS
     category: npt.NDArray[np.str_]
+    name: npt.NDArray[np.str_]
     train: npt.NDArray[np.bool_]
 
 
@@ -53,8 +54,24 @@ def fetch(folder: Path) -> Emoji:
         of.astype(np.int64),
         np.array([VENDORS.index(v) for v in table["vendor"].to_pylist()]),
         np.array(table["category"].to_pylist()),
+        names,
         rank[of] < TRAIN,
     )
+
+
+def described(folder: Path) -> dict[str, tuple[str, float]]:
+    """Of each emoji, by its short name, the subcategory and the version of Unicode's emoji that added it."""
+    path = folder / "described.json"
+    if not path.is_file():
+        from pinflow.sample.fetch import npm_pack, unpack
+
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".npm-", dir=folder) as scratch:
+            packed = npm_pack((f"emoji-datasource-twitter@{VERSION}",), Path(scratch))
+            rows = json.loads(unpack(packed[0])["emoji.json"])
+        found = {one["short_name"]: [one["subcategory"], float(one["added_in"])] for one in rows}
+        path.write_text(json.dumps(found))
+    return {name: (kind, added) for name, (kind, added) in json.loads(path.read_text()).items()}
 
 
 def _build(path: Path) -> None:

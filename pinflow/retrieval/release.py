@@ -19,7 +19,9 @@ import pyarrow.parquet as pq
 
 from pinflow import schema
 from pinflow.errors import CorruptError
+from pinflow.retrieval.attributes import Attribute, attributes
 from pinflow.retrieval.index import Floats, Index, Rows
+from pinflow.retrieval.votes import Vote
 
 _CHUNK_BYTES = 1 << 20
 
@@ -52,6 +54,7 @@ class Release:
     local: dict[str, Space]  # by label slug
     style: Space | None  # row i of `pins` too; none while labels have styles of several maps
     _thumbnails: pa.Table = field(repr=False)
+    votes: dict[str, Vote] = field(default_factory=dict, repr=False)  # by attribute
 
     @classmethod
     def open(cls, folder: Path) -> Release:
@@ -75,7 +78,7 @@ class Release:
         if len(shared.row_of) != len(ids):
             raise CorruptError(f"release {info['id']}: an id stands on two rows of pins.parquet")
         local, style = _local_spaces(folder, info, shared.row_of), _style_space(folder, info, shared)
-        release = cls(info, pins, shared, local, style, thumbnails)
+        release = cls(info, pins, shared, local, style, thumbnails, _votes(folder, info))
         without = shared.row_of.keys() - release._thumbnail_row.keys()
         if without:
             raise CorruptError(
@@ -87,6 +90,11 @@ class Release:
     def id(self) -> str:
         """Identity of the release; it changes with its content."""
         return str(self.info["id"])
+
+    @cached_property
+    def attributes(self) -> dict[str, Attribute]:
+        """What pictures can be compared by, by name."""
+        return attributes(self.pins)
 
     @cached_property
     def _thumbnail_row(self) -> dict[str, int]:
@@ -161,6 +169,14 @@ def _vectors(path: Path, info: dict[str, Any], rows: int) -> Floats:
             f"release {info['id']}: {rows} pins but {path.stem} of {vectors.shape} {vectors.dtype}"
         )
     return vectors
+
+
+def _votes(folder: Path, info: dict[str, Any]) -> dict[str, Vote]:
+    # A release of an older pinflow has none.
+    if "lookup.json" not in info["files"]:
+        return {}
+    made = json.loads((folder / "lookup.json").read_bytes())
+    return {name: Vote.from_json(vote) for name, vote in made.items()}
 
 
 def _style_space(folder: Path, info: dict[str, Any], shared: Space) -> Space | None:

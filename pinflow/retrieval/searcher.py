@@ -23,7 +23,16 @@ from pinflow.retrieval.describe import describe
 from pinflow.retrieval.encoding import LoadTrunk, PictureEncoder, Trunk
 from pinflow.retrieval.filters import Filters
 from pinflow.retrieval.index import Floats, Mask, Rows
-from pinflow.retrieval.query import Answer, Example, PinDetail, Query, Result, read_cursor, write_cursor
+from pinflow.retrieval.query import (
+    Answer,
+    Example,
+    Filter,
+    PinDetail,
+    Query,
+    Result,
+    read_cursor,
+    write_cursor,
+)
 from pinflow.retrieval.release import Release, Space
 from pinflow.retrieval.selection import Selection, Selections
 from pinflow.retrieval.words import LoadSentences, Meaning
@@ -152,6 +161,21 @@ class Searcher:
         self._row(id, "id")
         webp = self.release.thumbnail(id)
         return webp, _digest(webp)
+
+    def allowed(self, examples: Sequence[Example], filter: Filter) -> Mask:
+        """Which rows (n,) may answer: those that the filter lets through, none that is an example itself."""
+        return self._allowed(Query(positive=list(examples), filter=filter), self.release.shared)
+
+    def vector(self, examples: Sequence[Example], space: Space, where: str) -> Floats:
+        """One unit vector (d,) for examples that are not words. Raises as `search`."""
+        if any(example.text is not None for example in examples):
+            raise SearchError(f"{where}: words have no look; send a picture, a link, an id", where)
+        found = self._vectors(examples, space, Query(), where)
+        return fusion.rocchio(found, found[:0]) if len(found) else np.zeros(space.index.d, np.float32)
+
+    def results(self, space: Space, rows: Rows, scores: Floats) -> list[Result]:
+        """Rows of a space as they are shown to a person, in this order."""
+        return self._results(space.rows[rows], scores, 0, None)
 
     def _row(self, id: str, where: str) -> int:
         row = self.release.shared.row_of.get(id)

@@ -7,60 +7,29 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 from fastapi.staticfiles import StaticFiles
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import UploadFile
 from starlette.responses import JSONResponse
 
 import pinflow
 from pinflow.errors import SearchError
-from pinflow.retrieval.query import Answer, Example, PinDetail, Query
-from pinflow.retrieval.searcher import Searcher
-from pinflow.serving import pages, problems
+from pinflow.retrieval.lookup import LookUp
+from pinflow.retrieval.query import Answer, PinDetail, Query
+from pinflow.serving import lookup, pages, problems
+from pinflow.serving.asking import described, read, searcher_of
 from pinflow.serving.problems import Problem, not_found, responses
 from pinflow.serving.releases import Releases
-from pinflow.serving.security import MAX_JSON_BYTES, MAX_UPLOAD_BYTES, Guard, authorised, capped, in_time
+from pinflow.serving.security import Guard, authorised
 from pinflow.settings import Settings
 
 STATIC = Path(__file__).parent / "static"
 _YEAR_SECONDS = 31_536_000
 
-_QUERY = {"$ref": "#/components/schemas/Query"}
-_SEARCH_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": _QUERY,
-                "examples": {
-                    "words": {"value": {"positive": [{"text": "red apples"}], "limit": 10}},
-                    "more like a pin, under a price": {
-                        "value": {"positive": [{"id": "1234"}], "filter": {"price_max": 50}}
-                    },
-                },
-            },
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {
-                        "file": {
-                            "type": "string",
-                            "format": "binary",
-                            "description": "one more positive example",
-                        },
-                        "query": {
-                            "type": "string",
-                            "contentMediaType": "application/json",
-                            "contentSchema": _QUERY,
-                        },
-                    },
-                }
-            },
-        },
-    }
+_EXAMPLES = {
+    "words": {"positive": [{"text": "red apples"}], "limit": 10},
+    "more like a pin, under a price": {"positive": [{"id": "1234"}], "filter": {"price_max": 50}},
 }
 
 
@@ -88,6 +57,7 @@ def make_app(releases: Releases, settings: Settings) -> FastAPI:
     problems.install(app)
     app.include_router(_probes(releases, settings))
     app.include_router(_api(releases, cacheable="private" if settings.api_token else "public"))
+    app.include_router(lookup.router(releases))
     app.include_router(pages.router(app))
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.add_middleware(Guard, token=settings.api_token)
@@ -132,7 +102,7 @@ def _api(releases: Releases, cacheable: str) -> APIRouter:
     def collections() -> Response:
         listed = []
         for name in releases.names():
-            about = _searcher(releases, name).about()
+            about = searcher_of(releases, name).about()
             covers = [label["cover"] for label in about["labels"] if label["cover"]]
             kept = ("name", "description", "release", "created_at", "pictures")
             listed.append(
@@ -146,18 +116,18 @@ def _api(releases: Releases, cacheable: str) -> APIRouter:
         responses=responses(404),
     )
     def collection(name: str) -> Response:
-        return _json(_searcher(releases, name).about())
+        return _json(searcher_of(releases, name).about())
 
     @router.post(
         "/collections/{name}/search",
         summary="Search by pictures, words or pins",
         response_model=Answer,
         responses=responses(400, 404, 413, 415, 422, 503),
-        openapi_extra=_SEARCH_BODY,
+        openapi_extra=described(Query, _EXAMPLES),
     )
     async def search(name: str, request: Request) -> Response:
-        searcher = _searcher(releases, name)
-        query = await in_time(lambda: _read_query(request))
+        searcher = searcher_of(releases, name)
+        query = await read(request, Query)
         answer = await run_in_threadpool(searcher.search, query)
         return Response(answer.model_dump_json(), media_type="application/json")
 
@@ -170,7 +140,7 @@ def _api(releases: Releases, cacheable: str) -> APIRouter:
     def pin(name: str, id: str) -> Response:
         try:
             return Response(
-                _searcher(releases, name).pin(id).model_dump_json(), media_type="application/json"
+                searcher_of(releases, name).pin(id).model_dump_json(), media_type="application/json"
             )
         except SearchError as error:
             raise not_found(str(error)) from error
@@ -187,7 +157,7 @@ def _api(releases: Releases, cacheable: str) -> APIRouter:
     )
     def thumbnail(name: str, id: str, request: Request, v: str | None = None) -> Response:
         try:
-            webp, digest = _searcher(releases, name).thumbnail(id)
+            webp, digest = searcher_of(releases, name).thumbnail(id)
         except SearchError as error:
             raise not_found(str(error)) from error
         etag = f'"{digest}"'
@@ -203,45 +173,18 @@ def _api(releases: Releases, cacheable: str) -> APIRouter:
     return router
 
 
-def _searcher(releases: Releases, name: str) -> Searcher:
-    searcher = releases.get(name)
-    if searcher is not None:
-        return searcher
-    if releases.known(name):
-        raise HTTPException(503, f"collection {name!r} has no release loaded yet", {"Retry-After": "1"})
-    raise not_found(f"no collection {name[:80]!r} here; GET /v1/collections lists them")
-
-
-async def _read_query(request: Request) -> Query:
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == "application/json":
-        return Query.model_validate_json(await capped(request, MAX_JSON_BYTES).body())
-    if kind != "multipart/form-data":
-        raise HTTPException(415, "send application/json, or multipart/form-data with a `file`")
-    body = capped(request, MAX_UPLOAD_BYTES + MAX_JSON_BYTES)
-    async with body.form(max_files=1, max_fields=1, max_part_size=MAX_JSON_BYTES) as form:
-        file, asked = form.get("file"), form.get("query", "{}")
-        if not isinstance(file, UploadFile) or not isinstance(asked, str):
-            raise HTTPException(422, "the form needs a file in `file`, and JSON, if any, in `query`")
-        picture = await file.read(MAX_UPLOAD_BYTES + 1)
-    if len(picture) > MAX_UPLOAD_BYTES:
-        raise HTTPException(413, f"the picture is larger than {MAX_UPLOAD_BYTES // 1024 // 1024} MiB")
-    query = Query.model_validate_json(asked)
-    return query.model_copy(update={"positive": [*query.positive, Example(image=picture)]})
-
-
 def _json(content: dict[str, Any]) -> Response:
     return JSONResponse(content)
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
-    """The schema with the models that routes refer to by hand: the query and the problem."""
+    """The schema with the models that routes refer to by hand: questions and the problem."""
     if app.openapi_schema is None:
         made = get_openapi(
             title=app.title, version=app.version, description=app.description, routes=app.routes
         )
         schemas = made.setdefault("components", {}).setdefault("schemas", {})
-        for model in (Query, Problem):
+        for model in (Query, LookUp, Problem):
             schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
             schemas.update(schema.pop("$defs", {}))
             schemas[model.__name__] = schema

@@ -47,7 +47,7 @@ FLOW = {
     ),
     "projection": ("embeddings", "umap", None, ""),
     "gallery": (
-        "embeddings images",
+        "embeddings images splits",
         "faiss parquet",
         None,
         "one_encoder_digest size_equals_embeddings no_tombstone_in_index recall_against_exact",

@@ -81,7 +81,7 @@ def test_a_damaged_manifest_counts_as_missing(made, stage):
     [
         ("pins", {"images": {"plain-red"}}),
         ("images", {"splits": {"plain-red"}, "features": {"plain-red"}, "gallery": {None}}),
-        ("splits", {"label_encoder": {"plain-red"}, "evaluation": {None}}),
+        ("splits", {"label_encoder": {"plain-red"}, "gallery": {None}, "evaluation": {None}}),
         ("features", {"label_encoder": {"plain-red"}, "embeddings": {"plain-red"}, "evaluation": {None}}),
         ("label_encoder", {"embeddings": {"plain-red"}, "release": {None}}),
         ("embeddings", {"index": {"plain-red"}, "projection": {"plain-red"}, "gallery": {None}}),

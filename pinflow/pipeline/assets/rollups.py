@@ -34,7 +34,10 @@ SWEEP_SECONDS = 24 * 3600.0  # blobs that nothing names are looked for this ofte
 
 
 def make_gallery(part: Partition, _: House) -> Manifest:
-    """All labels in one index, in the newest space that every label has reached."""
+    """All labels in one index, in the newest space that every label has reached, and what its neighbours
+    are worth as votes, measured on pictures that no training saw."""
+    from pinflow.learning.splits import resolve
+    from pinflow.retrieval.calibration import held_out, votes
     from pinflow.retrieval.gallery import assemble, styles
     from pinflow.retrieval.index import build
 
@@ -52,6 +55,10 @@ def make_gallery(part: Partition, _: House) -> Manifest:
     with part.timed("build"):
         index = build(vectors)
         data, meta = index.to_bytes(), json.dumps(index.meta, sort_keys=True)
+    with part.timed("calibrate"):
+        rows = resolve([part.table(one) for one in part.read_all("splits").values()])
+        asked = held_out(pins, rows, frozen=encoder == "identity")
+        fitted = votes(pins, vectors, None if style is None else style[0], asked)
     embedded = _ids_of_both(stored, curated)
     removed = embedded - _ids_of_both(tables, pictures)
     encoders = pa.chunked_array([table["encoder"].combine_chunks() for table in tables.values()], pa.string())
@@ -61,6 +68,7 @@ def make_gallery(part: Partition, _: House) -> Manifest:
             "vectors.npy": part.put(_npy(vectors)),
             "gallery.faiss": part.put(data),
             "gallery.json": part.put(meta.encode()),
+            "lookup.json": part.put(_json({name: vote.to_json() for name, vote in fitted.items()})),
             **({} if style is None else _style_files(part, style[0])),
         },
         facts={
@@ -336,6 +344,10 @@ def _npy(array: Any) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
     return buffer.getvalue()
+
+
+def _json(content: Any) -> bytes:
+    return json.dumps(content, sort_keys=True, allow_nan=False).encode()
 
 
 def _as_jpeg(png: bytes) -> bytes:

@@ -1,0 +1,36 @@
+"""The route of the attribute look-up: which style, period, school, author is this closest to."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from pinflow.retrieval.lookup import LookedUp, LookUp, look_up
+from pinflow.serving.asking import described, read, searcher_of
+from pinflow.serving.problems import responses
+from pinflow.serving.releases import Releases
+
+_EXAMPLES = {
+    "all attributes of a pin": {"positive": [{"id": "1234"}]},
+    "two of a picture": {"positive": [{"image": "iVBORw0KGgo..."}], "attributes": ["school", "year"]},
+}
+
+
+def router(releases: Releases) -> APIRouter:
+    """`POST /v1/collections/{name}/lookup`."""
+    routes = APIRouter(prefix="/v1", tags=["collections"])
+
+    @routes.post(
+        "/collections/{name}/lookup",
+        summary="Attributes of a picture, by the votes of its neighbours",
+        response_model=LookedUp,
+        responses=responses(400, 404, 413, 415, 422, 503),
+        openapi_extra=described(LookUp, _EXAMPLES),
+    )
+    async def lookup(name: str, request: Request) -> Response:
+        searcher = searcher_of(releases, name)
+        wanted = await read(request, LookUp)
+        found = await run_in_threadpool(look_up, searcher, wanted)
+        return Response(found.model_dump_json(), media_type="application/json")
+
+    return routes
