@@ -55,6 +55,14 @@ class SearchError(PinflowError):
         self.field = field
 
 
+class StateError(PinflowError):
+    """The app's own database, or a backup of it, cannot be read or written."""
+
+
+class BusyError(PinflowError):
+    """More is asked at once than can be answered in time; the same question may be asked again soon."""
+
+
 class PurgeError(PinflowError):
     """A pin that is to be removed is not known here: names the nearest."""
 
