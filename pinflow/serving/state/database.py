@@ -138,7 +138,7 @@ def _upgrade(connection: Connection) -> None:
 def upsert(
     connection: Connection, table: Table, row: dict[str, Any], keys: Sequence[str], change: dict[str, Any]
 ) -> None:
-    """Insert a row, or, where one with the same `keys` is there, `change` that one; nothing with no change."""
+    """Insert a row, or, where one with the same `keys` is there, `change` that one, if anything."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(table).values(row)
     if change:
