@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pinflow.retrieval.index import Floats, Mask, Rows, exact
+from pinflow.retrieval.scan import Floats, Mask, Rows, exact
 
 Ints = npt.NDArray[np.int64]
 Doubles = npt.NDArray[np.float64]

@@ -164,7 +164,10 @@ class Searcher:
 
     def allowed(self, examples: Sequence[Example], filter: Filter) -> Mask:
         """Which rows (n,) may answer: those that the filter lets through, none that is an example itself."""
-        return self._allowed(Query(positive=list(examples), filter=filter), self.release.shared)
+        space, query = self.release.shared, Query(positive=list(examples), filter=filter)
+        allowed = self._allowed(query, space).mask.copy()
+        allowed[self._named(query, space)] = False
+        return allowed
 
     def vector(self, examples: Sequence[Example], space: Space, where: str) -> Floats:
         """One unit vector (d,) for examples that are not words. Raises as `search`."""

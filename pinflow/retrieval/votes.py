@@ -176,7 +176,8 @@ def _fit_curve(shares: Doubles, true: Mask) -> Curve:
 
 
 def _confidence(curve: Curve, shares: Doubles) -> Doubles:
-    return np.interp(shares.max(axis=1), *curve)
+    found: Doubles = np.interp(shares.max(axis=1), *curve)
+    return found
 
 
 def _logit(shares: Doubles) -> Doubles:
