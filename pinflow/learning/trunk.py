@@ -82,6 +82,14 @@ class Trunk:
         """What runs the network now: `torch` or `onnxruntime`."""
         return self._engine.name
 
+    def take(self) -> torch.nn.Module:
+        """The network itself, to be tuned: this trunk must not be used after that. Raises `TrunkError` once
+        something else runs it."""
+        if self._model is None:
+            raise TrunkError(f"{self.name} is run by {self.engine}: load it anew to tune it")
+        found: torch.nn.Module = getattr(self._model, "trunk", self._model)
+        return found
+
     def encode(self, pictures: Sequence[bytes], reads: Reads = "last") -> Vectors:
         """Vectors of encoded pictures as a head that reads that is given them: float32 (n, width), not
         normalised, or the stages beside them, (n, width + stages). Raises as `look` does."""
