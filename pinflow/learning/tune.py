@@ -181,9 +181,16 @@ def discriminants(vectors: Doubles, sets: list[Ints], recipe: Recipe) -> Doubles
     spread = _spread(vectors, sets)
     if spread is None:
         return np.zeros((0, vectors.shape[1]))
-    means, within, scale = spread
-    shrunk = within / scale + recipe.shrinkage * np.eye(len(within))
-    between = np.linalg.solve(shrunk, (means - means.mean(axis=0)).T).T
+    means, inside, scale = spread
+    between = means - means.mean(axis=0)
+    if (
+        len(inside) < inside.shape[1]
+    ):  # the same by the Woodbury identity, at the size of what there is less of
+        small = inside @ inside.T + recipe.shrinkage * scale * np.eye(len(inside))
+        between = between - np.linalg.solve(small, inside @ between.T).T @ inside
+    else:
+        whole = inside.T @ inside / scale + recipe.shrinkage * np.eye(inside.shape[1])
+        between = np.linalg.solve(whole, between.T).T
     _, strength, directions = np.linalg.svd(between, full_matrices=False)
     found: Doubles = directions[strength > 1e-6 * strength[0]][: recipe.rank]
     return found
@@ -209,27 +216,25 @@ def whitening(vectors: Doubles, sets: list[Ints], recipe: Recipe) -> tuple[Doubl
     spread = _spread(vectors, sets)
     if spread is None:
         return None
-    means, within, scale = spread
-    mean = means.mean(axis=0)
-    shrunk = within / scale + recipe.shrinkage * np.eye(len(within))
+    means, inside, scale = spread
+    mean, width = means.mean(axis=0), means.shape[1]
+    shrunk = inside.T @ inside / scale + recipe.shrinkage * np.eye(width)
     between = (means - mean).T @ (means - mean)
-    width = len(within)
     kept = min(2 * recipe.rank, len(means) - 1, width)
     _, directions = eigh(between, shrunk, subset_by_index=(width - kept, width - 1))
     return mean, directions[:, ::-1]
 
 
 def _spread(vectors: Doubles, sets: list[Ints]) -> tuple[Doubles, Doubles, float] | None:
-    """Means of the sets (s, w), scatter within them (w, w) and its mean variance; None without any."""
+    """Means of the sets (s, w), their rows less these (n, w) and the mean scatter; None without any."""
     sets = [rows for rows in sets if len(rows) > 1]
     if len(sets) < 2:
         return None
     means = np.stack([vectors[rows].mean(axis=0) for rows in sets])
     inside = np.concatenate([vectors[rows] - mean for rows, mean in zip(sets, means, strict=True)])
-    within = inside.T @ inside
-    scale = float(np.trace(within) / len(within))
+    scale = float((inside**2).sum() / inside.shape[1])
     # Rounding leaves a trace of variance even where all pictures are one.
-    return (means, within, scale) if scale > 1e-12 and np.ptp(means, axis=0).max() > 1e-9 else None
+    return (means, inside, scale) if scale > 1e-12 and np.ptp(means, axis=0).max() > 1e-9 else None
 
 
 @contextmanager
