@@ -114,6 +114,17 @@ SHARD = pa.schema(
     ]
 )
 
+PALETTE = 5  # colours that are kept of a picture
+
+# What a release can filter by colour with, 20 bytes a pin; row i belongs to pin i.
+COLOURS = pa.schema(
+    [
+        _field("sha256", TEXT, "digest of the original bytes"),
+        _field("lab", pa.list_(pa.int8(), 3 * PALETTE), "CIE Lab of each colour, the largest first"),
+        _field("share", pa.list_(pa.uint8(), PALETTE), "percentage of the picture that each covers"),
+    ]
+)
+
 # Pictures whose label is probably wrong, by probes that never saw them.
 SUSPECTS = pa.schema(
     [

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pinflow.errors import SearchError
+from pinflow.retrieval.colours import Colours
 from pinflow.retrieval.index import Mask
 from pinflow.retrieval.query import Filter
 
@@ -25,6 +26,7 @@ class Filters:
 
     pins: pa.Table
     labels: dict[str, str]
+    colours: Colours | None = None
 
     def mask(self, label: str | None, wanted: Filter) -> Mask | None:
         """(n,) bool, or None where every row is allowed.
@@ -46,6 +48,8 @@ class Filters:
             masks.append(
                 self._where(pc.is_in(self.pins.column("licence"), pa.array(wanted.licence, pa.string())))
             )
+        if wanted.colour is not None:
+            masks.append(self._coloured(wanted.colour, wanted.colour_within))
         masks += [self._attribute(name, value) for name, value in wanted.attributes.items()]
         return np.logical_and.reduce(masks) if masks else None
 
@@ -60,6 +64,13 @@ class Filters:
         near = difflib.get_close_matches(folded, [*self.labels, *self.labels.values()], 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise SearchError(f"{where}: no label {label[:80]!r} in this collection{hint}", where)
+
+    def _coloured(self, colour: str, within: float) -> Mask:
+        if self.colours is None:
+            raise SearchError(
+                "filter.colour: this release has no colours yet; the next one has", "filter.colour"
+            )
+        return self.colours.near(colour, within)
 
     def _labelled(self, slugs: list[str]) -> Mask:
         lists = self.pins.column("labels").combine_chunks()

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, field_validator, model_validator
 
 from pinflow.errors import SearchError
+from pinflow.retrieval.colours import WITHIN
 
 MAX_EXAMPLES = 50
 MAX_LIMIT = 200
@@ -58,6 +59,13 @@ def _full_filter(given: dict[str, Any], known: set[str]) -> dict[str, Any]:
     if isinstance(full.get("licence"), str):
         full["licence"] = [full["licence"]]
     return full
+
+
+def _hexadecimal(colour: str) -> str:
+    from PIL.ImageColor import getrgb
+
+    red, green, blue = getrgb(colour)[:3]  # its ValueError says what is wrong
+    return f"#{red:02x}{green:02x}{blue:02x}"
 
 
 def _price(value: Any) -> dict[str, Any]:
@@ -119,6 +127,22 @@ class Filter(_Strict):
         None, max_length=100, description="any of these, as the site gives them"
     )
 
+    colour: str | None = Field(
+        None, max_length=60, description="shown by the picture: #rrggbb, or a CSS colour such as `navy`"
+    )
+    colour_within: float = Field(
+        WITHIN,
+        gt=0,
+        le=200,
+        allow_inf_nan=False,
+        description="how far from `colour` still counts, in CIEDE2000 units: 2 can just be told apart",
+    )
+
+    @field_validator("colour")
+    @classmethod
+    def _colour(cls, value: str | None) -> str | None:
+        return value and _hexadecimal(value)
+
     @model_validator(mode="before")
     @classmethod
     def _spelled_out(cls, given: Any) -> Any:
@@ -155,6 +179,25 @@ class Query(_Strict):
         allow_inf_nan=False,
         description="how much the style counts beside the content, in `shared` space: 0 not at all, 1 alone",
     )
+
+    diversity: float = Field(
+        0,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="how much unlikeness counts beside relevance among the first results: 0 not at all",
+    )
+    mix: Literal["blend", "interleave"] = Field(
+        "blend",
+        description="several positive examples: `blend` looks for what is like all of them, `interleave` "
+        "shows what is like each in turn",
+    )
+
+    def moods(self) -> list[Query]:
+        """The searches that this one is made of: one an example where they are to be interleaved."""
+        if self.mix == "blend" or len(self.positive) < 2:
+            return [self]
+        return [self.model_copy(update={"positive": [example]}) for example in self.positive]
 
     def digest(self) -> str:
         """The same for every page of one search, and only for those."""
@@ -199,7 +242,8 @@ class Result(Pin):
         description="pictures: cosine similarity, -1 to 1; words alone: relevance relative to the best "
         "hit, 0 to 1; both: the mean of the two, a negative cosine counting as 0; with `style`, the style's "
         "cosine, brought to the scale of the content's, takes its share of the cosine; less a penalty for "
-        "whatever resembles a negative example by other means than the positive ones"
+        "whatever resembles a negative example by other means than the positive ones. With `diversity` "
+        "or `interleave` results do not come in the order of their scores"
     )
 
 

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from pinflow import schema
 from pinflow.errors import CorruptError
 from pinflow.retrieval.attributes import Attribute, attributes
+from pinflow.retrieval.colours import Colours
 from pinflow.retrieval.index import Floats, Index, Rows
 from pinflow.retrieval.votes import Vote
 
@@ -53,6 +54,7 @@ class Release:
     shared: Space
     local: dict[str, Space]  # by label slug
     style: Space | None  # row i of `pins` too; none while labels have styles of several maps
+    colours: Colours | None  # row i of `pins` too; none in a release from before there were any
     _thumbnails: pa.Table = field(repr=False)
     votes: dict[str, Vote] = field(default_factory=dict, repr=False)  # by attribute
 
@@ -78,7 +80,8 @@ class Release:
         if len(shared.row_of) != len(ids):
             raise CorruptError(f"release {info['id']}: an id stands on two rows of pins.parquet")
         local, style = _local_spaces(folder, info, shared.row_of), _style_space(folder, info, shared)
-        release = cls(info, pins, shared, local, style, thumbnails, _votes(folder, info))
+        colours, votes = _colours(folder, info, pins), _votes(folder, info)
+        release = cls(info, pins, shared, local, style, colours, thumbnails, votes)
         without = shared.row_of.keys() - release._thumbnail_row.keys()
         if without:
             raise CorruptError(
@@ -177,6 +180,15 @@ def _votes(folder: Path, info: dict[str, Any]) -> dict[str, Vote]:
         return {}
     made = json.loads((folder / "lookup.json").read_bytes())
     return {name: Vote.from_json(vote) for name, vote in made.items()}
+
+
+def _colours(folder: Path, info: dict[str, Any], pins: pa.Table) -> Colours | None:
+    if "colours.parquet" not in info["files"]:
+        return None
+    table = _table(folder / "colours.parquet", schema.COLOURS)
+    if table["sha256"].to_pylist() != pins["sha256"].to_pylist():
+        raise CorruptError(f"release {info['id']}: colours.parquet is of other pictures than pins.parquet")
+    return Colours.of(table)
 
 
 def _style_space(folder: Path, info: dict[str, Any], shared: Space) -> Space | None:

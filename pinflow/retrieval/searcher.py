@@ -35,6 +35,7 @@ from pinflow.retrieval.query import (
 )
 from pinflow.retrieval.release import Release, Space
 from pinflow.retrieval.selection import Selection, Selections
+from pinflow.retrieval.variety import diverse, interleaved
 from pinflow.retrieval.words import LoadSentences, Meaning
 from pinflow.tombstones import Tombstones
 
@@ -75,7 +76,7 @@ class Searcher:
         labels = {slug: str(about.get("query", slug)) for slug, about in release.info["labels"].items()}
         return cls(
             release,
-            Filters(release.pins, labels),
+            Filters(release.pins, labels, release.colours),
             Captions(release.pins, labels),
             PictureEncoder(
                 str(made.get("trunk")),
@@ -128,11 +129,18 @@ class Searcher:
         with watch.stage("encode"):
             positive = self._vectors(query.positive, space, query, "positive")
             negative = self._vectors(query.negative, space, query, "negative")
-            manner = self._manner(query, space)
+            moods = query.moods()
+            given = [positive] if len(moods) == 1 else _by_example(query.positive, positive)
+            manners = [self._manner(mood, space) for mood in moods]
         with watch.stage("text"):
-            wanted = replace(self._wanted(query, space, positive, negative, allowed, named), manner=manner)
+            wanted = [
+                replace(self._wanted(mood, space, examples, negative, allowed, named), manner=manner)
+                for mood, examples, manner in zip(moods, given, manners, strict=True)
+            ]
         with watch.stage("knn"):
-            scores, rows = self._ranked(query, space, wanted, offset + query.limit + 1, allowed, named)
+            k = offset + query.limit + 1
+            found = [self._ranked(query, space, one, k, allowed, named) for one in wanted]
+            scores, rows = found[0] if len(found) == 1 else interleaved(found)
         end = offset + query.limit
         with watch.stage("hydrate"):
             results = self._results(space.rows[rows[offset:end]], scores[offset:end], offset, query.label)
@@ -230,11 +238,17 @@ class Searcher:
     def _ranked(
         self, query: Query, space: Space, wanted: fusion.Wanted, k: int, allowed: Selection, named: Rows
     ) -> tuple[Floats, Rows]:
-        scores, rows = fusion.rank(space.index, space.vectors, wanted, k, allowed, named)
-        if query.min_score is None:
-            return scores, rows
-        kept = scores >= query.min_score
-        return scores[kept], rows[kept]
+        deep = max(k, fusion.DEPTH) if query.diversity else k
+        scores, rows = fusion.rank(space.index, space.vectors, wanted, deep, allowed, named)
+        if query.min_score is not None:
+            kept = scores >= query.min_score
+            scores, rows = scores[kept], rows[kept]
+        if query.diversity:
+            pool = rows[: fusion.DEPTH]
+            order = np.arange(len(rows))
+            order[: len(pool)] = diverse(scores[: len(pool)], space.vectors[pool], query.diversity)
+            scores, rows = scores[order], rows[order]
+        return scores, rows
 
     def _allowed(self, query: Query, space: Space) -> Selection:
         """The rows that the filter lets through, kept for the next page and the next query with it."""
@@ -377,6 +391,13 @@ def _unit(numbers: Sequence[float], d: int, where: str) -> Floats:
     if not np.isfinite(length) or length == 0:
         raise SearchError(f"{where}: has no direction: numbers must be finite and not all zero", where)
     return (vector / length).astype(np.float32)
+
+
+def _by_example(examples: Sequence[Example], vectors: Floats) -> list[Floats]:
+    """Of each example its vector, (1, d) of those (m, d), or (0, d) for words."""
+    left = iter(vectors)
+    none = vectors[:0]  # also where nothing was ever embedded
+    return [none if each.text is not None or not len(vectors) else next(left)[None] for each in examples]
 
 
 def _digest(webp: bytes) -> str:

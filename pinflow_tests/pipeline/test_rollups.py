@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
+import pyarrow as pa
 import pytest
 
-from pinflow import registry, releases
+from pinflow import registry, releases, schema
 from pinflow.collection import Collection
+from pinflow.imaging.palette import palettes
+from pinflow.pipeline.assets import rollups
 from pinflow.pipeline.assets.rollups import prevailing
 from pinflow.pipeline.sensors import register
 from pinflow.store import File, Manifest, Store
+from pinflow_tests.retrieval.releases import drawing
 
 
 def embeddings(label: str, written_at: str, *encoders: str) -> Manifest:
@@ -71,3 +77,32 @@ def test_a_collection_without_labels_serves_nothing(store):
     store.write(b"0123456789abcdef", "pets", "CURRENT")
     assert releases.withdraw(store, "pets")
     assert releases.current(store, "pets") is None
+
+
+def test_the_colours_of_a_picture_are_worked_out_once(monkeypatch):
+    pictures = {one: drawing(one, "circle") for one in ("red", "green", "blue")}
+    asked: list[set[str]] = []
+    monkeypatch.setattr(rollups, "_thumbnails", lambda part, labels: asked.append(labels) or pictures)
+
+    def pins(*ids: str) -> pa.Table:
+        return pa.table(
+            {"id": ids, "sha256": [f"sha-{one}" for one in ids], "labels": [[one] for one in ids]}
+        )
+
+    def colours(of: pa.Table, last: pa.Table | None) -> pa.Table:
+        files = {} if last is None else {"colours.parquet": None}
+        part = SimpleNamespace(
+            previous=SimpleNamespace(files=files), last_table=lambda _: last, timed=lambda _: nullcontext()
+        )
+        return rollups._colours(part, of)
+
+    first = colours(pins("green", "red"), None)
+    assert first.schema == schema.COLOURS
+    assert first.equals(palettes(["sha-green", "sha-red"], [pictures["green"], pictures["red"]]))
+    then = colours(pins("blue", "red"), first)
+    assert then["sha256"].to_pylist() == ["sha-blue", "sha-red"]
+    assert then.slice(1).equals(first.slice(1))
+    assert asked == [{"green", "red"}, {"blue"}]
+    assert colours(pins("red"), then).num_rows == 1
+    assert len(asked) == 2
+    assert colours(pins("red").slice(1), None).num_rows == 0

@@ -21,6 +21,7 @@ from PIL import Image, ImageDraw
 
 from pinflow import schema
 from pinflow.imaging.derivatives import derive
+from pinflow.imaging.palette import palettes
 from pinflow.imaging.thumbnails import thumbnail
 from pinflow.learning.head import Head
 from pinflow.retrieval.index import Floats, build
@@ -121,9 +122,9 @@ def write_release(
         for pin, one in zip(pins, derived, strict=True)
     ]
     pq.write_table(pa.Table.from_pylist(rows, schema=schema.RELEASE_PINS), folder / "pins.parquet")
-    thumbnails = [
-        {"id": pin["id"], "webp": thumbnail(one.jpeg)} for pin, one in zip(pins, derived, strict=True)
-    ]
+    small = [thumbnail(one.jpeg) for one in derived]
+    pq.write_table(palettes([row["sha256"] for row in rows], small), folder / "colours.parquet")
+    thumbnails = [{"id": pin["id"], "webp": webp} for pin, webp in zip(pins, small, strict=True)]
     pq.write_table(pa.Table.from_pylist(thumbnails, schema=schema.THUMBNAILS), folder / "thumbnails.parquet")
     features = GridTrunk().encode([one.jpeg for one in derived]) if pins else np.empty((0, width), np.float32)
     _write_space(folder, "gallery", SHARED_HEAD.apply(features), SHARED_HEAD)

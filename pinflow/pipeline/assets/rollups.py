@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pinflow import __version__, releases, schema
 from pinflow.errors import CheckFailed, PinflowError
@@ -52,6 +53,7 @@ def make_gallery(part: Partition, _: House) -> Manifest:
         pins, vectors = assemble(pictures, tables)
         pins = part.tombstones.erase(pins)  # also as a related pin of another
         style = styles(pins, tables)
+    colours = _colours(part, pins)
     with part.timed("build"):
         index = build(vectors)
         data, meta = index.to_bytes(), json.dumps(index.meta, sort_keys=True)
@@ -65,6 +67,7 @@ def make_gallery(part: Partition, _: House) -> Manifest:
     return part.draft(
         {
             "pins.parquet": part.put_table(pins),
+            "colours.parquet": part.put_table(colours),
             "vectors.npy": part.put(_npy(vectors)),
             "gallery.faiss": part.put(data),
             "gallery.json": part.put(meta.encode()),
@@ -78,6 +81,25 @@ def make_gallery(part: Partition, _: House) -> Manifest:
         },
         preview=lambda: strip(_sample(part, pins)),
     )
+
+
+def _colours(part: Partition, pins: pa.Table) -> pa.Table:
+    """The palette of each pin's picture (`schema.COLOURS`); a picture of the last gallery is not looked at
+    again."""
+    from pinflow.imaging.palette import palettes
+
+    old = part.previous is not None and "colours.parquet" in part.previous.files
+    known = (part.last_table("colours.parquet") if old else None) or schema.empty(schema.COLOURS)
+    fresh = pins.filter(pc.invert(pc.is_in(pins["sha256"], value_set=known["sha256"].combine_chunks())))
+    labels = {slug for slugs in fresh["labels"].to_pylist() for slug in slugs}
+    thumbnails = _thumbnails(part, labels) if labels else {}
+    rows = zip(fresh["sha256"].to_pylist(), fresh["id"].to_pylist(), strict=True)
+    pictures = {sha256: thumbnails[one] for sha256, one in rows}
+    with part.timed("palettes"):
+        made = palettes(pictures.keys(), pictures.values())
+    together = pa.concat_tables([known, made])
+    row_of = {sha256: row for row, sha256 in enumerate(together["sha256"].to_pylist())}
+    return together.take(pa.array([row_of[one] for one in pins["sha256"].to_pylist()], pa.int64()))
 
 
 def _style_files(part: Partition, vectors: npt.NDArray[np.float32]) -> dict[str, File]:
