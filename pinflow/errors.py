@@ -55,6 +55,14 @@ class SearchError(PinflowError):
         self.field = field
 
 
+class LinkError(PinflowError):
+    """A link led to no picture. `status` is the HTTP status that says whose fault it is."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 class StateError(PinflowError):
     """The app's own database, or a backup of it, cannot be read or written."""
 

@@ -77,6 +77,12 @@ class PictureEncoder:
         trunk, applied = self.load(space.head)
         return applied.apply(trunk.encode(curated, applied.reads))
 
+    def features(self, picture: bytes, space: Space) -> tuple[Floats, Floats]:
+        """What the trunk makes of a picture file (w,), and its unit vector (d,) in a space of content."""
+        trunk, head = self.load(space.head)
+        features = trunk.encode([_curated(picture)])
+        return features[0], head.apply(features)[0]
+
     def load(self, head: bytes) -> tuple[Trunk, Head]:
         """The trunk and that head, from memory or loaded now. Raises `TrunkError`."""
         with self._lock:

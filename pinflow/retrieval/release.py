@@ -57,6 +57,7 @@ class Release:
     colours: Colours | None  # row i of `pins` too; none in a release from before there were any
     _thumbnails: pa.Table = field(repr=False)
     votes: dict[str, Vote] = field(default_factory=dict, repr=False)  # by attribute
+    folder: Path = field(default=Path(), repr=False)  # where its files are
 
     @classmethod
     def open(cls, folder: Path) -> Release:
@@ -81,7 +82,7 @@ class Release:
             raise CorruptError(f"release {info['id']}: an id stands on two rows of pins.parquet")
         local, style = _local_spaces(folder, info, shared.row_of), _style_space(folder, info, shared)
         colours, votes = _colours(folder, info, pins), _votes(folder, info)
-        release = cls(info, pins, shared, local, style, colours, thumbnails, votes)
+        release = cls(info, pins, shared, local, style, colours, thumbnails, votes, folder)
         without = shared.row_of.keys() - release._thumbnail_row.keys()
         if without:
             raise CorruptError(

@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -103,6 +104,11 @@ class Searcher:
         return self._removed
 
     @property
+    def hides_some(self) -> bool:
+        """Whether a pin of the release is left out."""
+        return self._hidden is not None
+
+    @property
     def collection(self) -> str:
         """Name of the collection."""
         return str(self.release.info["collection"])
@@ -187,6 +193,25 @@ class Searcher:
     def results(self, space: Space, rows: Rows, scores: Floats) -> list[Result]:
         """Rows of a space as they are shown to a person, in this order."""
         return self._results(space.rows[rows], scores, 0, None)
+
+    def linked(self, url: str) -> bytes | None:
+        """The thumbnail of the pin whose page or picture has that address; None where there is none."""
+        row = self._linked.get(url)
+        if row is None or (self._hidden is not None and self._hidden[row]):
+            return None
+        return self.release.thumbnail(self.release.shared.ids[row])
+
+    @cached_property
+    def _linked(self) -> dict[str, int]:
+        columns = (self.release.pins.column(name).to_pylist() for name in ("picture_url", "page_url"))
+        return {url: row for urls in columns for row, url in enumerate(urls) if url}
+
+    def features(self, picture: bytes) -> tuple[Floats, Floats]:
+        """A picture file as the trunk sees it (w,), and its unit vector (d,) in the shared space.
+
+        Raises `PictureError`, `TrunkError`.
+        """
+        return self._encoder.features(picture, self.release.shared)
 
     def _row(self, id: str, where: str) -> int:
         row = self.release.shared.row_of.get(id)

@@ -106,8 +106,13 @@ def write_release(
     pins: list[dict[str, Any]] | None = None,
     collection: str = "drawings",
     width: int = GRID * GRID * 3,
+    trunk: Any = None,
+    name: str = "grid",
+    extra: dict[str, bytes] | None = None,
 ) -> Path:
-    """Write a whole release into `folder` and return it."""
+    """Write a whole release into `folder` and return it. `trunk`, called `name`, makes the features;
+    `extra`: more files of the release."""
+    trunk = trunk or GridTrunk()
     pins = make_pins() if pins is None else pins
     folder.mkdir(parents=True, exist_ok=True)
     derived = [derive(pin["picture"]) for pin in pins]
@@ -126,7 +131,9 @@ def write_release(
     pq.write_table(palettes([row["sha256"] for row in rows], small), folder / "colours.parquet")
     thumbnails = [{"id": pin["id"], "webp": webp} for pin, webp in zip(pins, small, strict=True)]
     pq.write_table(pa.Table.from_pylist(thumbnails, schema=schema.THUMBNAILS), folder / "thumbnails.parquet")
-    features = GridTrunk().encode([one.jpeg for one in derived]) if pins else np.empty((0, width), np.float32)
+    features = trunk.encode([one.jpeg for one in derived]) if pins else np.empty((0, width), np.float32)
+    width = features.shape[1]
+    local_head = LOCAL_HEAD if isinstance(trunk, GridTrunk) else SHARED_HEAD
     _write_space(folder, "gallery", SHARED_HEAD.apply(features), SHARED_HEAD)
     np.save(folder / "vectors.npy", SHARED_HEAD.apply(features))
     labels = {}
@@ -142,8 +149,8 @@ def write_release(
         if members:
             home = folder / "labels" / slug
             home.mkdir(parents=True, exist_ok=True)
-            local = LOCAL_HEAD.apply(features[members])
-            _write_space(home, "index", local, LOCAL_HEAD)
+            local = local_head.apply(features[members])
+            _write_space(home, "index", local, local_head)
             column = pa.FixedSizeListArray.from_arrays(pa.array(local.reshape(-1)), width)
             table = pa.table({"id": [pins[row]["id"] for row in members], "local": column})
             pq.write_table(table, home / "local.parquet")
@@ -153,10 +160,13 @@ def write_release(
         "description": "Shapes in three colours",
         "created_at": "2026-11-02T10:00:00+00:00",
         "pinflow": "0.1.0",
-        "encoder": {"digest": "e1", "trunk": "grid", "trunk_digest": "grid4", "width": width},
+        "encoder": {"digest": "e1", "trunk": name, "trunk_digest": trunk.digest, "width": width},
         "labels": labels,
         "figures": {"recall_at_1": 0.5},
     }
+    for path, data in (extra or {}).items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(data)
     write_info(folder, info)
     return folder
 
