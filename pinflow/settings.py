@@ -19,7 +19,20 @@ class Settings(BaseSettings):
     storage: str | None = Field(None, description="any fsspec URL; default <home>/storage")
     collections: Path = Field(Path("collections"), description="folder of collection files")
     database_url: str | None = Field(None, description="default: SQLite under home")
-    api_token: str | None = Field(None, description="asked of HTTP callers when set")
+    api_token: str | None = Field(
+        None,
+        description="asked of HTTP callers when set; several, by comma, are several people, and the first "
+        "may back up and restore",
+    )
+    rate_limit: str | None = Field(
+        None,
+        description="of searches and other work a token or address, such as 20/second or off; default: "
+        "1200/minute, and off for this machine",
+    )
+    cors_origins: str | None = Field(
+        None, description="pages of other origins that may call the API, by comma; default: none"
+    )
+    batching: bool = Field(True, description="encode requests that come together together")
     contact: str | None = Field(None, description="mail or page in the crawler's user agent")
     pinterest_token: str | None = Field(
         None, repr=False, description="access token of Pinterest's official API, for boards of your own"
@@ -30,6 +43,11 @@ class Settings(BaseSettings):
     def home_path(self) -> Path:
         """`home`, absolute, so that a change of directory does not move it."""
         return self.home.expanduser().absolute()
+
+    @cached_property
+    def tokens(self) -> tuple[str, ...]:
+        """The tokens of `api_token`; none where the API is open."""
+        return tuple(one.strip() for one in (self.api_token or "").split(",") if one.strip())
 
     @cached_property
     def storage_url(self) -> str:

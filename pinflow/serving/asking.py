@@ -1,21 +1,42 @@
-"""How a question arrives: JSON, or a form with a picture file; and which collection it is about."""
+"""How a question arrives: JSON, or a form with a picture file; and which collection it is about.
+
+Links among the examples are followed here, so that whoever answers has pictures.
+"""
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+import time
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeVar
 
 from fastapi import HTTPException, Request
 from pydantic import BaseModel
 from starlette.datastructures import UploadFile
 
-from pinflow.retrieval.lookup import LookUp
-from pinflow.retrieval.query import Example, Query
+from pinflow.retrieval.query import Example
 from pinflow.retrieval.searcher import Searcher
+from pinflow.serving.bodies import MAX_JSON_BYTES, MAX_UPLOAD_BYTES
+from pinflow.serving.links import Links
 from pinflow.serving.problems import not_found
 from pinflow.serving.releases import Releases
-from pinflow.serving.security import MAX_JSON_BYTES, MAX_UPLOAD_BYTES, capped, in_time
 
-Q = TypeVar("Q", Query, LookUp)  # each has `positive` examples
+
+class Question(Protocol):
+    """A pydantic model with examples to look for."""
+
+    @property
+    def positive(self) -> Sequence[Example]:
+        """What is looked for; a file of a form joins them."""
+
+    @classmethod
+    def model_validate_json(cls, json_data: str | bytes) -> Any:
+        """As pydantic's."""
+
+    def model_copy(self, *, update: dict[str, Any]) -> Any:
+        """As pydantic's."""
+
+
+Q = TypeVar("Q", bound=Question)
 
 
 def searcher_of(releases: Releases, name: str) -> Searcher:
@@ -29,27 +50,46 @@ def searcher_of(releases: Releases, name: str) -> Searcher:
 
 
 async def read(request: Request, model: type[Q]) -> Q:
-    """The body as `model`, whose `positive` examples a file of a form joins. A 408 where it is too slow."""
-    return await in_time(lambda: _read(request, model))
+    """The body as `model`, whose `positive` examples a file of a form joins, with every link followed.
+
+    Raises what `Links` does. `request.state.fetch_ms` is what links cost.
+    """
+    question: Q = await _read(request, model)
+    started = time.perf_counter()
+    followed = await _followed(request, question)
+    if followed:
+        request.state.fetch_ms = (time.perf_counter() - started) * 1000
+    return question.model_copy(update=followed) if followed else question
+
+
+async def _followed(request: Request, question: Question) -> dict[str, list[Example]]:
+    links: Links = request.app.state.links
+    releases: Releases = request.app.state.releases
+    searcher = releases.get(str(request.path_params.get("name")))
+    found: dict[str, list[Example]] = {}
+    for side in ("positive", "negative"):
+        given: Sequence[Example] = getattr(question, side, ())
+        if any(one.url is not None for one in given):
+            found[side] = [await links.follow(one, side, searcher) for one in given]
+    return found
 
 
 async def _read(request: Request, model: type[Q]) -> Q:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json":
-        return model.model_validate_json(await capped(request, MAX_JSON_BYTES).body())
+        return model.model_validate_json(await request.body())  # type: ignore[no-any-return]
     if kind != "multipart/form-data":
         raise HTTPException(415, "send application/json, or multipart/form-data with a `file`")
-    body = capped(request, MAX_UPLOAD_BYTES + MAX_JSON_BYTES)
-    async with body.form(max_files=1, max_fields=1, max_part_size=MAX_JSON_BYTES) as form:
+    async with request.form(max_files=1, max_fields=1, max_part_size=MAX_JSON_BYTES) as form:
         file, asked = form.get("file"), form.get("query", "{}")
         if not isinstance(file, UploadFile) or not isinstance(asked, str):
             raise HTTPException(422, "the form needs a file in `file`, and JSON, if any, in `query`")
         picture = await file.read(MAX_UPLOAD_BYTES + 1)
     if len(picture) > MAX_UPLOAD_BYTES:
         raise HTTPException(413, f"the picture is larger than {MAX_UPLOAD_BYTES // 1024 // 1024} MiB")
-    question: Q = model.model_validate_json(asked)
-    positive = [*question.positive, Example(image=picture)]
-    return question.model_copy(update={"positive": positive})
+    question = model.model_validate_json(asked)
+    joined = [*question.positive, Example(image=picture)]
+    return question.model_copy(update={"positive": joined})  # type: ignore[no-any-return]
 
 
 def described(model: type[BaseModel], examples: dict[str, Any]) -> dict[str, Any]:

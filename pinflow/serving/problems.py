@@ -8,11 +8,21 @@ from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.responses import JSONResponse
 
-from pinflow.errors import PictureError, PinflowError, SearchError, TrunkError
+from pinflow.errors import (
+    BusyError,
+    LinkError,
+    PictureError,
+    PinflowError,
+    SearchError,
+    StateError,
+    StoreError,
+    TrunkError,
+)
+from pinflow.serving.state.boards import TooMany
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +36,7 @@ class Problem(BaseModel):
     detail: str | None = None
     instance: str | None = None
     errors: list[dict[str, str]] | None = None
+    request_id: str | None = Field(None, description="the server's log has it too")
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -53,6 +64,7 @@ def problem(
         detail=detail,
         instance=request.url.path,
         errors=errors,
+        request_id=getattr(request.state, "request_id", None),
     )
     return JSONResponse(
         body.model_dump(exclude_none=True), status, headers=headers, media_type="application/problem+json"
@@ -66,6 +78,11 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(SearchError, _search)
     app.add_exception_handler(PictureError, _picture)
     app.add_exception_handler(TrunkError, _trunk)
+    app.add_exception_handler(LinkError, _link)
+    app.add_exception_handler(BusyError, _busy)
+    app.add_exception_handler(TooMany, _too_many)
+    app.add_exception_handler(StateError, _state)
+    app.add_exception_handler(StoreError, _state)
     app.add_exception_handler(ValidationError, _invalid)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(PinflowError, _failed)
@@ -99,6 +116,24 @@ async def _picture(request: Request, error: Exception) -> JSONResponse:
 
 async def _trunk(request: Request, error: Exception) -> JSONResponse:
     return problem(request, 503, f"pictures cannot be encoded on this server: {error}")
+
+
+async def _link(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, LinkError)
+    return problem(request, error.status, str(error), [{"field": "url", "message": str(error)}])
+
+
+async def _busy(request: Request, error: Exception) -> JSONResponse:
+    return problem(request, 503, f"{error}; ask again in a moment", headers={"Retry-After": "1"})
+
+
+async def _too_many(request: Request, error: Exception) -> JSONResponse:
+    return problem(request, 409, str(error))
+
+
+async def _state(request: Request, error: Exception) -> JSONResponse:
+    log.error("%s %s: %s", request.method, request.url.path, error)
+    return problem(request, 503, "what is kept cannot be reached just now; the server's log says why")
 
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:

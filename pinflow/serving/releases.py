@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +18,7 @@ from typing import Protocol
 from pinflow.errors import PinflowError
 from pinflow.retrieval.encoding import LoadTrunk, Trunk, load_trunk
 from pinflow.retrieval.searcher import Searcher
+from pinflow.retrieval.words import LoadSentences, Sentences, load_sentences
 from pinflow.tombstones import Tombstones
 
 log = logging.getLogger(__name__)
@@ -63,12 +65,15 @@ class Releases:
         source: Source,
         *,
         load_trunk: LoadTrunk = load_trunk,
+        load_sentences: LoadSentences = load_sentences,
         every: float = POLL_SECONDS,
         warm: bool = True,
     ) -> None:
         """`every`: seconds between polls. `warm`: load trunks ahead of the first query picture."""
         self._source = source
         self._load_trunk = load_trunk
+        self._load_sentences = load_sentences
+        self._sentences: Sentences | None = None
         self._every = every
         self._warm = warm
         self._states: dict[str, State] = {}
@@ -76,6 +81,9 @@ class Releases:
         self._trunks: dict[str, Trunk] = {}
         self._trunk_lock = threading.Lock()
         self._polling = threading.Lock()
+        self._tell_removed: Callable[[str, Tombstones], None] | None = None
+        self._told: dict[str, str | None] = {}  # digest of the tombstones that were told of
+        self._erased: dict[str, frozenset[str]] = {}
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -113,6 +121,14 @@ class Releases:
         """By collection: why its newest release is not the one that is served."""
         return {name: state.problem for name, state in self._states.items() if state.problem is not None}
 
+    def tell_removed(self, tell: Callable[[str, Tombstones], None]) -> None:
+        """Call `tell` with a collection's removed pins, whenever there are more; again where it raised."""
+        self._tell_removed = tell
+
+    def erased(self) -> dict[str, frozenset[str]]:
+        """By collection: the pins that nothing may name any more."""
+        return dict(self._erased)
+
     def poll(self) -> None:
         """Look at the source once and load what is new. Never raises: problems are kept and logged."""
         with self._polling:
@@ -125,7 +141,7 @@ class Releases:
             # One assignment a collection: a reader sees the state before or after, never between.
             self._states = {name: self._states.get(name, State()) for name in names}
             # Of all collections first: fetching a new release of one may take minutes.
-            for step in (self._hide, self._refresh):
+            for step in (self._hide, self._forget, self._refresh):
                 for name in names:
                     self._states = {**self._states, name: step(name, self._states[name])}
 
@@ -142,6 +158,18 @@ class Releases:
         except Exception as error:  # noqa: BLE001 - as above; what was hidden stays hidden
             return replace(state, problem=_told(f"{name}: removed pins", error))
 
+    def _forget(self, name: str, state: State) -> State:
+        """Tell of what was removed since the last poll."""
+        try:
+            removed = self._source.removed(name)
+            self._erased = {**self._erased, name: removed.erased}
+            if self._tell_removed is not None and self._told.get(name) != removed.digest:
+                self._tell_removed(name, removed)
+                self._told[name] = removed.digest
+        except Exception as error:  # noqa: BLE001 - as above
+            return replace(state, problem=_told(f"{name}: removed pins", error))
+        return state
+
     def _refresh(self, name: str, state: State) -> State:
         wanted: str | None = None
         try:
@@ -154,7 +182,9 @@ class Releases:
             if wanted == state.refused and time.monotonic() < state.retry_at:
                 return state
             folder = self._source.fetch(name, wanted)
-            searcher = Searcher.open(folder, load_trunk=self._shared_trunk).without(removed)
+            searcher = Searcher.open(
+                folder, load_trunk=self._shared_trunk, load_sentences=self._shared_sentences
+            ).without(removed)
             if (searcher.release.id, searcher.collection) != (wanted, name):
                 raise PinflowError(f"{folder} holds release {searcher.release.id} of {searcher.collection}")
         except Exception as error:  # noqa: BLE001 - as above; the old release goes on being served
@@ -190,6 +220,13 @@ class Releases:
             if name not in self._trunks:
                 self._trunks[name] = self._load_trunk(name)
             return self._trunks[name]
+
+    def _shared_sentences(self) -> Sentences:
+        """The same for the sentence encoder."""
+        with self._trunk_lock:
+            if self._sentences is None:
+                self._sentences = self._load_sentences()
+            return self._sentences
 
 
 def _told(what: str, error: Exception) -> str:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-import ipaddress
+import resource
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 from pinflow.errors import PinflowError
+from pinflow.retrieval.encoding import Trunk
+from pinflow.retrieval.words import Sentences, load_sentences
 from pinflow.serving.app import make_app
+from pinflow.serving.batching import BatchedSentences, BatchedTrunk
+from pinflow.serving.protocol import Impatient
 from pinflow.serving.releases import Releases, Source
+from pinflow.serving.security import is_loopback
 from pinflow.settings import Settings, engines
+
+# Connections; beyond it uvicorn answers 503 itself. What they may send at once is `bodies.Room`'s to say.
+MAX_CONNECTIONS = 2048
 
 
 def serve(source: Source, settings: Settings, host: str = "127.0.0.1", port: int = 8000) -> None:
@@ -21,30 +31,48 @@ def serve(source: Source, settings: Settings, host: str = "127.0.0.1", port: int
     from pinflow.learning.trunk import load_trunk
 
     check_address(host, settings)
-    load = partial(load_trunk, device=settings.device, engines=engines(settings.home_path))
-    releases = Releases(source, load_trunk=load)
+    load: Callable[[str], Trunk] = partial(
+        load_trunk, device=settings.device, engines=engines(settings.home_path)
+    )
+    releases = (
+        Releases(
+            source,
+            load_trunk=lambda name: BatchedTrunk(load(name)),
+            load_sentences=_batched_sentences,
+        )
+        if settings.batching
+        else Releases(source, load_trunk=load)
+    )
+    _allow_files(2 * MAX_CONNECTIONS)
     uvicorn.run(
-        make_app(releases, settings),
+        make_app(releases, settings, only_this_machine=not settings.tokens),
         host=host,
         port=port,
+        http=Impatient,
         log_level="warning",
         server_header=False,
         timeout_keep_alive=30,
-        limit_concurrency=256,  # beyond it uvicorn answers 503 instead of queueing without end
+        limit_concurrency=MAX_CONNECTIONS,
+        backlog=MAX_CONNECTIONS,
     )
 
 
 def check_address(host: str, settings: Settings) -> None:
     """Raises `PinflowError` where `host` is reachable from outside and no token is set."""
-    if settings.api_token is None and not is_loopback(host):
+    if not settings.tokens and not is_loopback(host):
         raise PinflowError(
             f"{host} can be reached from other machines: set PINFLOW_API_TOKEN first, or use 127.0.0.1"
         )
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can connect to `host`. A name other than localhost counts as outside."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
+def _batched_sentences() -> Sentences:
+    return BatchedSentences(load_sentences())
+
+
+def _allow_files(wanted: int) -> None:
+    """Every connection is a file to the system, which allows 1024 by default."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft < most:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

@@ -10,6 +10,15 @@ from pinflow_tests.retrieval.releases import GridTrunk
 from pinflow_tests.serving.source import FolderSource
 
 
+@pytest.fixture(scope="session", autouse=True)
+def home(tmp_path_factory):
+    """Where the app keeps its database: nowhere near a person's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PINFLOW_HOME", str(tmp_path_factory.mktemp("home")))
+        patch.delenv("PINFLOW_DATABASE_URL", raising=False)
+        yield
+
+
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     source = FolderSource(tmp_path_factory.mktemp("source"))

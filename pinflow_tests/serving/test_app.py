@@ -6,7 +6,7 @@ import pytest
 from starlette.testclient import TestClient
 
 import pinflow
-from pinflow.serving import security
+from pinflow.serving import bodies
 from pinflow.serving.app import make_app
 from pinflow.serving.releases import Releases
 from pinflow.settings import Settings
@@ -159,9 +159,9 @@ def test_a_form_needs_its_parts(client):
 
 
 def test_a_large_body_is_a_413(client):
-    large = {"positive": [{"text": "a" * security.MAX_JSON_BYTES}]}
+    large = {"positive": [{"text": "a" * bodies.MAX_JSON_BYTES}]}
     is_problem(client.post(SEARCH, json=large), 413)
-    picture = b"\x89PNG\r\n\x1a\n" + bytes(security.MAX_UPLOAD_BYTES)
+    picture = b"\x89PNG\r\n\x1a\n" + bytes(bodies.MAX_UPLOAD_BYTES)
     is_problem(client.post(SEARCH, files={"file": ("a.png", picture)}), 413)
 
 

@@ -3,7 +3,8 @@
 import pytest
 
 from pinflow.errors import PinflowError
-from pinflow.serving.run import check_address, is_loopback
+from pinflow.serving.run import check_address
+from pinflow.serving.security import is_loopback
 from pinflow.settings import Settings
 
 
