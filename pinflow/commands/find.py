@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pinflow.errors import SearchError, StoreError
 from pinflow.releases import LocalReleases
 from pinflow.settings import Settings, engines
 from pinflow.store import open_store
+
+if TYPE_CHECKING:
+    from pinflow.retrieval.query import Example
+    from pinflow.retrieval.searcher import Searcher
 
 
 def find(
@@ -23,7 +28,7 @@ def find(
     limit: int = 10,
     price_max: float | None = None,
 ) -> dict[str, Any]:
-    """The body that `POST /v1/collections/{c}/search` would answer. Raises `SearchError`, and
+    """The body that `POST /v1/collections/{c}/search` would answer. Raises `SearchError`, `LinkError`, and
     `StoreError` before the first release."""
     from pinflow.learning.trunk import load_trunk
     from pinflow.retrieval.query import Example, Filter, Query
@@ -44,8 +49,23 @@ def find(
     load = partial(load_trunk, device=settings.device, engines=engines(settings.home_path))
     searcher = Searcher.open(local.fetch(collection, release), load_trunk=load).without(removed)
     local.drop_holding(collection, removed, keep=release)
+    positive = [_followed(one, searcher, settings) for one in positive]
     query = Query(positive=positive, label=label, filter=Filter(price_max=price_max), limit=limit)
     return searcher.search(query).model_dump(mode="json")
+
+
+def _followed(example: Example, searcher: Searcher, settings: Settings) -> Example:
+    """The example with the picture that its link leads to, if it has one."""
+    from pinflow.serving.links import Links
+
+    async def follow() -> Example:
+        links = Links(contact=settings.contact)
+        try:
+            return await links.follow(example, "positive", searcher)
+        finally:
+            await links.close()
+
+    return example if example.url is None else asyncio.run(follow())
 
 
 def show(answer: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from pinflow import releases, tombstones
 from pinflow.collection import Collection
 from pinflow.commands.console import Console
-from pinflow.errors import CorruptError, PurgeError
+from pinflow.errors import CorruptError, PurgeError, StateError, StoreError
 from pinflow.scraping.optout import one_spelling
 from pinflow.scraping.pin import web_address
 from pinflow.settings import Settings
@@ -55,15 +55,29 @@ def _carry_out(settings: Settings, collection: Collection, store: Store, console
     with Session(settings) as session, console.showing(collection.name) as tell:
         ran = session.renew(collection, tell=tell)
     finish(store, collection.name, settings.home_path)
+    kept = _forget_kept(settings, collection.name, tombstones.read(store, collection.name).erased, console)
     for step, error in ran.failed.items():
         console.say(f"failed {collection.name}/{step}: {error}", "red")
     release = releases.current(store, collection.name)
     held = releases.holding(store, collection.name, tombstones.read(store, collection.name))
-    if ran.failed or held:
+    if ran.failed or held or not kept:
         console.say(f"not all of it is gone yet: pinflow run {collection.name} finishes it", "red")
         return 1
     console.say(f"{collection.name}: gone; release {release}" if release else f"{collection.name}: gone")
     return 0
+
+
+def _forget_kept(settings: Settings, collection: str, erased: frozenset[str], console: Console) -> bool:
+    """Take the pins off boards, out of searches and marks, and out of the backups of them. Whether it
+    could be done; the app does it too, when it runs."""
+    from pinflow.serving.state.purging import forget_as_set
+
+    try:
+        forget_as_set(settings, collection, erased)
+    except (StateError, StoreError) as error:
+        console.say(f"boards, searches and their backups may still name it: {error}", "red")
+        return False
+    return True
 
 
 def resolve(

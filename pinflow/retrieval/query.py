@@ -83,7 +83,7 @@ class Example(_Strict):
     """One thing to look for, or to avoid. Exactly one of its fields is set."""
 
     text: Text | None = Field(None, description="words, searched in titles, labels and captions")
-    url: Text | None = Field(None, description="link to a picture (not yet supported)")
+    url: Text | None = Field(None, description="link to a picture, or to a page with one of its own")
     id: Id | None = Field(None, description="id of a pin of this collection")
     image: Picture | None = Field(None, description="a picture file, base64 in JSON")
     vector: tuple[float, ...] | None = Field(

@@ -300,7 +300,8 @@ class Searcher:
         for example in examples:
             if example.url is not None:
                 raise SearchError(
-                    "picture links come in a later version: download it and send the file", f"{where}.url"
+                    f"{where}.url: a link must be followed before it is searched for; send its picture",
+                    f"{where}.url",
                 )
             if example.id is not None:
                 self._row(example.id, f"{where}.id")

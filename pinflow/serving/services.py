@@ -16,7 +16,7 @@ from pinflow.serving.metrics import Metrics
 from pinflow.serving.releases import Releases
 from pinflow.serving.state.backup import Backups
 from pinflow.serving.state.database import Database
-from pinflow.serving.state.forget import forget
+from pinflow.serving.state.purging import forget_all
 from pinflow.settings import Settings
 from pinflow.store import Store, open_store
 from pinflow.tombstones import Tombstones
@@ -53,12 +53,7 @@ class Services:
     def forget(self, collection: str, removed: Tombstones) -> None:
         """Nothing that people left behind, nor any backup of it, names what is erased. Raises `StateError`,
         `StoreError`."""
-        if not removed.erased:
-            return
-        if self.database.exists:
-            with self.database.begin() as connection:
-                forget(connection, collection, removed.erased)
-        self.backups.forget(collection, removed.erased)
+        forget_all(self.database, self.backups, collection, removed.erased)
 
     def searcher(self, name: str) -> Searcher:
         """As `searcher_of`."""

@@ -5,6 +5,10 @@ import json
 import pytest
 
 from pinflow import releases
+from pinflow.serving.state import boards
+from pinflow.serving.state.backup import Backups
+from pinflow.serving.state.database import Database
+from pinflow.serving.state.owners import LOCAL
 from pinflow.settings import Settings
 from pinflow.store import open_store
 from pinflow.tombstones import read
@@ -25,10 +29,21 @@ def results(pinflow):
     return {result["id"] for result in json.loads(said.out)["results"]}
 
 
+def collected(id):
+    """A board with that pin on it."""
+    database = Database.of(Settings())
+    board = boards.add(database, LOCAL, "kept")
+    boards.collect(database, LOCAL, board.id, [boards.PinName(collection="shapes", id=id)])
+    return board.id
+
+
 def test_a_pin_is_gone_from_search_and_storage_and_stays_away(pinflow, store, rows):
     gone, kept = rows[0]["id"], rows[1]["id"]
     assert {gone, kept} <= results(pinflow)
     before = releases.current(store, "shapes")
+    board, database = collected(gone), Database.of(Settings())
+    backups = Backups(database, lambda: store)
+    backups.make()
 
     said = pinflow("purge", "shapes", gone, "--why", "its author asked")
 
@@ -47,6 +62,9 @@ def test_a_pin_is_gone_from_search_and_storage_and_stays_away(pinflow, store, ro
         "its author asked",
     )
     assert gone not in results(pinflow)
+    assert boards.pins(database, LOCAL, board) == []
+    for one in backups.all():
+        assert gone.encode() not in store.read(".backups", one.name)
 
     assert pinflow("run", "shapes").code == 0
     assert kept in results(pinflow)

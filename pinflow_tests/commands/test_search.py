@@ -37,6 +37,19 @@ def test_a_picture_finds_itself_first(pinflow, released, picture):
     assert first.split()[:3] == ["1", "1.000", "plain-red"]
 
 
+def test_a_link_to_a_pin_finds_it_first(pinflow, released):
+    shown = json.loads(pinflow("search", "shapes", "--text", "green disc", "--limit", 1, "--json").out)
+    (pin,) = shown["results"]
+    said = json.loads(pinflow("search", "shapes", "--url", pin["image_url"], "--json").out)
+    assert said["results"][0]["id"] == pin["id"]
+
+
+def test_a_link_into_this_machine_is_refused(pinflow, released):
+    said = pinflow("search", "shapes", "--url", "http://127.0.0.1:8000/a.jpg")
+    assert said.code == 2
+    assert "not public" in said.err
+
+
 def test_words_search_captions(pinflow, released):
     said = pinflow("search", "shapes", "--text", "green disc", "--label", "plain-green")
 

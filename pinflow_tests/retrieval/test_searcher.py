@@ -167,7 +167,7 @@ def test_the_local_space_searches_within_the_label(searcher, ask):
     ("query", "field", "says"),
     [
         ({"positive": [{"id": "nobody"}]}, "positive.id", "no pin 'nobody'"),
-        ({"positive": [{"url": "https://example.com/a.jpg"}]}, "positive.url", "later version"),
+        ({"positive": [{"url": "https://example.com/a.jpg"}]}, "positive.url", "must be followed"),
         ({"negative": [{"text": "red"}]}, "positive", "at least one example"),
         ({"label": "red thing"}, "label", "did you mean 'red things'"),
         ({"filter": {"labels": ["nothing like it"]}}, "filter.labels", "no label"),
