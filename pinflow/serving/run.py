@@ -6,6 +6,7 @@ import resource
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from typing import TYPE_CHECKING
 
 from pinflow.errors import PinflowError
 from pinflow.retrieval.encoding import Trunk
@@ -16,6 +17,10 @@ from pinflow.serving.protocol import Impatient
 from pinflow.serving.releases import Releases, Source
 from pinflow.serving.security import is_loopback
 from pinflow.settings import Settings, engines
+
+if TYPE_CHECKING:
+    import uvicorn
+    from fastapi import FastAPI
 
 # Connections; beyond it uvicorn answers 503 itself. What they may send at once is `bodies.Room`'s to say.
 MAX_CONNECTIONS = 2048
@@ -44,8 +49,16 @@ def serve(source: Source, settings: Settings, host: str = "127.0.0.1", port: int
         else Releases(source, load_trunk=load)
     )
     _allow_files(2 * MAX_CONNECTIONS)
-    uvicorn.run(
-        make_app(releases, settings, only_this_machine=not settings.tokens),
+    app = make_app(releases, settings, only_this_machine=not settings.tokens)
+    uvicorn.Server(configured(app, host, port)).run()
+
+
+def configured(app: FastAPI, host: str, port: int) -> uvicorn.Config:
+    """How the server treats its connections."""
+    import uvicorn
+
+    return uvicorn.Config(
+        app,
         host=host,
         port=port,
         http=Impatient,
