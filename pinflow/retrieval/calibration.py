@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ import pyarrow as pa
 
 from pinflow.retrieval.attributes import attributes, listings
 from pinflow.retrieval.index import Floats, Mask
+from pinflow.retrieval.pricing import Prices, Pricing, fit_prices
 from pinflow.retrieval.votes import Vote, fit_votes
 
 UNSEEN = ("val", "test")
@@ -38,3 +40,21 @@ def votes(pins: pa.Table, vectors: Floats, style: Floats | None, asked: HeldOut)
     """How each attribute of the gallery is voted on: by content, or by style where that is the better."""
     spaces = {"shared": vectors} if style is None else {"shared": vectors, "style": style}
     return fit_votes(attributes(pins), spaces, asked.unseen, asked.groups, listings(pins))
+
+
+def pricing(
+    pins: pa.Table, vectors: Floats, asked: HeldOut, local: Mapping[str, tuple[list[str], Floats]]
+) -> Pricing | None:
+    """How the gallery's prices make a new one. `local`: by label slug the ids that are in its own space, and
+    their vectors there."""
+    prices = Prices.of(pins, attributes(pins))
+    if prices is None:
+        return None
+    row_of = {one: row for row, one in enumerate(pins["id"].to_pylist())}
+    own = {}
+    for slug, (ids, theirs) in local.items():
+        places = [(row_of[one], place) for place, one in enumerate(ids) if one in row_of]
+        if places:
+            rows, kept = (np.array(side) for side in zip(*places, strict=True))
+            own[slug] = rows, theirs[kept]
+    return fit_prices(prices, vectors, asked.unseen, asked.groups, own)

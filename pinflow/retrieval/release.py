@@ -22,6 +22,7 @@ from pinflow.errors import CorruptError
 from pinflow.retrieval.attributes import Attribute, attributes
 from pinflow.retrieval.colours import Colours
 from pinflow.retrieval.index import Floats, Index, Rows
+from pinflow.retrieval.pricing import Prices, Pricing
 from pinflow.retrieval.votes import Vote
 
 _CHUNK_BYTES = 1 << 20
@@ -57,6 +58,7 @@ class Release:
     colours: Colours | None  # row i of `pins` too; none in a release from before there were any
     _thumbnails: pa.Table = field(repr=False)
     votes: dict[str, Vote] = field(default_factory=dict, repr=False)  # by attribute
+    pricing: Pricing | None = field(default=None, repr=False)
     folder: Path = field(default=Path(), repr=False)  # where its files are
 
     @classmethod
@@ -81,8 +83,8 @@ class Release:
         if len(shared.row_of) != len(ids):
             raise CorruptError(f"release {info['id']}: an id stands on two rows of pins.parquet")
         local, style = _local_spaces(folder, info, shared.row_of), _style_space(folder, info, shared)
-        colours, votes = _colours(folder, info, pins), _votes(folder, info)
-        release = cls(info, pins, shared, local, style, colours, thumbnails, votes, folder)
+        colours, votes, pricing = _colours(folder, info, pins), _votes(folder, info), _pricing(folder, info)
+        release = cls(info, pins, shared, local, style, colours, thumbnails, votes, pricing, folder)
         without = shared.row_of.keys() - release._thumbnail_row.keys()
         if without:
             raise CorruptError(
@@ -99,6 +101,11 @@ class Release:
     def attributes(self) -> dict[str, Attribute]:
         """What pictures can be compared by, by name."""
         return attributes(self.pins)
+
+    @cached_property
+    def prices(self) -> Prices | None:
+        """What pictures cost; None where none has a price."""
+        return Prices.of(self.pins, self.attributes)
 
     @cached_property
     def _thumbnail_row(self) -> dict[str, int]:
@@ -190,6 +197,13 @@ def _colours(folder: Path, info: dict[str, Any], pins: pa.Table) -> Colours | No
     if table["sha256"].to_pylist() != pins["sha256"].to_pylist():
         raise CorruptError(f"release {info['id']}: colours.parquet is of other pictures than pins.parquet")
     return Colours.of(table)
+
+
+def _pricing(folder: Path, info: dict[str, Any]) -> Pricing | None:
+    if "price.json" not in info["files"]:
+        return None
+    made = json.loads((folder / "price.json").read_bytes())
+    return None if made is None else Pricing.from_json(made)
 
 
 def _style_space(folder: Path, info: dict[str, Any], shared: Space) -> Space | None:

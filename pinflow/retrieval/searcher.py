@@ -185,10 +185,18 @@ class Searcher:
 
     def vector(self, examples: Sequence[Example], space: Space, where: str) -> Floats:
         """One unit vector (d,) for examples that are not words. Raises as `search`."""
+        found = self.vectors(examples, space, where)
+        return fusion.rocchio(found, found[:0]) if len(found) else np.zeros(space.index.d, np.float32)
+
+    def vectors(self, examples: Sequence[Example], space: Space, where: str) -> Floats:
+        """Unit vectors (m, d) of examples that are not words. Raises as `search`."""
         if any(example.text is not None for example in examples):
             raise SearchError(f"{where}: words have no look; send a picture, a link, an id", where)
-        found = self._vectors(examples, space, Query(), where)
-        return fusion.rocchio(found, found[:0]) if len(found) else np.zeros(space.index.d, np.float32)
+        return self._vectors(examples, space, Query(), where)
+
+    def slug(self, label: str, where: str) -> str:
+        """The slug of a label given by slug or by query. Raises `SearchError`."""
+        return self._filters.slug(label, where)
 
     def results(self, space: Space, rows: Rows, scores: Floats) -> list[Result]:
         """Rows of a space as they are shown to a person, in this order."""

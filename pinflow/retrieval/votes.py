@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pinflow.retrieval.attributes import Attribute, Facet, Span
+from pinflow.retrieval.attributes import LABEL, Attribute, Facet, Span
 from pinflow.retrieval.ballot import Doubles, Ints, Kernel, conformal, outsiders, quantiles, shares
 from pinflow.retrieval.index import Floats, Mask, Rows
 
@@ -91,14 +91,16 @@ def fit_votes(
         asked = np.sort(np.random.default_rng(SEED).permutation(asked)[:MOST_ASKED])
         if len(asked) < LEAST_ASKED:
             continue
+        # What a thing is says its content; that its picture was also taken alike must not.
+        used = {"shared": spaces["shared"]} if name == LABEL else spaces
         own = isinstance(attribute, Facet) and _own(attribute, asked, groups)
         apart = listings if own else groups
         if len(np.unique(apart[attribute.known])) < 2:  # nobody is left to answer
             continue
         if isinstance(attribute, Facet):
-            fitted[name] = _fit_facet(attribute, spaces, asked, apart, "listing" if own else "group")
+            fitted[name] = _fit_facet(attribute, used, asked, apart, "listing" if own else "group")
         else:
-            fitted[name] = _fit_span(attribute, spaces, asked, apart)
+            fitted[name] = _fit_span(attribute, used, asked, apart)
     return fitted
 
 

@@ -15,6 +15,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 
 import pinflow
+from pinflow.retrieval.lookup import LookUp
+from pinflow.retrieval.price import PriceQuery
 from pinflow.retrieval.query import Query
 from pinflow.retrieval.tags import TagQuestion
 from pinflow.serving import pages, problems
@@ -29,6 +31,8 @@ from pinflow.serving.routes import (
     collections,
     evaluations,
     history,
+    lookup,
+    price,
     probes,
     saved,
     search,
@@ -47,6 +51,8 @@ ROUTERS = (
     search.router,
     why.router,
     tags.router,
+    lookup.router,
+    price.router,
     atlas.router,
     boards.router,
     history.router,
@@ -56,7 +62,7 @@ ROUTERS = (
     collections.router,
 )
 # Models that routes read by hand, so that FastAPI does not see them.
-MODELS = (Query, TagQuestion, Problem)
+MODELS = (Query, TagQuestion, LookUp, PriceQuery, Problem)
 _GZIP_FROM_BYTES = 1024
 _GZIP_LEVEL = 5  # 9 takes twice the time for a hundredth of the size
 

@@ -105,9 +105,8 @@ def test_a_release_names_its_encoder_and_holds_each_labels_own_index(odd):
     release = house.release()
     encoder = house.store.manifest("tiny", "encoder")
     assert release["encoder"]["digest"] == encoder.facts["served"]
-    assert {"pins.parquet", "gallery.faiss", "vectors.npy", "lookup.json", "encoder.safetensors"} <= set(
-        release["files"]
-    )
+    assert {"pins.parquet", "gallery.faiss", "vectors.npy", "encoder.safetensors"} <= set(release["files"])
+    assert {"lookup.json", "price.json"} <= set(release["files"])
     assert "labels/two/index.faiss" in release["files"]
     assert "labels/none/index.faiss" not in release["files"]
 

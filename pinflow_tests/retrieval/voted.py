@@ -1,4 +1,4 @@
-"""The small release with what its neighbours are worth, fitted as the pipeline does."""
+"""The small release with what its neighbours are worth as votes and prices, fitted as the pipeline does."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from pinflow import schema
-from pinflow.retrieval.calibration import held_out, votes
+from pinflow.retrieval.calibration import held_out, pricing, votes
 from pinflow.retrieval.release import Release
 from pinflow_tests.retrieval.releases import make_pins, write_info, write_release
 
@@ -25,11 +25,13 @@ def voted_pins(each=8):
 
 
 def write_voted(folder: Path, **options) -> Path:
-    """A release whose `lookup.json` was fitted to it, all pictures unseen and each a group of its own."""
+    """A release with `lookup.json` and `price.json` fitted to it, each picture unseen and its own group."""
     write_release(folder, **{"pins": voted_pins(), **options})
     release = Release.open(folder)
     asked = held_out(release.pins, schema.empty(schema.SPLIT_ROWS), frozen=True)
     fitted = votes(release.pins, release.shared.vectors, None, asked)
     (folder / "lookup.json").write_text(json.dumps({name: one.to_json() for name, one in fitted.items()}))
+    priced = pricing(release.pins, release.shared.vectors, asked, {})
+    (folder / "price.json").write_text(json.dumps(priced and priced.to_json()))
     write_info(folder, release.info)
     return folder

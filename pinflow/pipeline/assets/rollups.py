@@ -38,7 +38,7 @@ def make_gallery(part: Partition, _: House) -> Manifest:
     """All labels in one index, in the newest space that every label has reached, and what its neighbours
     are worth as votes, measured on pictures that no training saw."""
     from pinflow.learning.splits import resolve
-    from pinflow.retrieval.calibration import held_out, votes
+    from pinflow.retrieval.calibration import held_out, pricing, votes
     from pinflow.retrieval.gallery import assemble, styles
     from pinflow.retrieval.index import build
 
@@ -61,6 +61,7 @@ def make_gallery(part: Partition, _: House) -> Manifest:
         rows = resolve([part.table(one) for one in part.read_all("splits").values()])
         asked = held_out(pins, rows, frozen=encoder == "identity")
         fitted = votes(pins, vectors, None if style is None else style[0], asked)
+        priced = pricing(pins, vectors, asked, _own_spaces(tables))
     embedded = _ids_of_both(stored, curated)
     removed = embedded - _ids_of_both(tables, pictures)
     encoders = pa.chunked_array([table["encoder"].combine_chunks() for table in tables.values()], pa.string())
@@ -72,6 +73,7 @@ def make_gallery(part: Partition, _: House) -> Manifest:
             "gallery.faiss": part.put(data),
             "gallery.json": part.put(meta.encode()),
             "lookup.json": part.put(_json({name: vote.to_json() for name, vote in fitted.items()})),
+            "price.json": part.put(_json(priced and priced.to_json())),
             **({} if style is None else _style_files(part, style[0])),
         },
         facts={
@@ -100,6 +102,15 @@ def _colours(part: Partition, pins: pa.Table) -> pa.Table:
     together = pa.concat_tables([known, made])
     row_of = {sha256: row for row, sha256 in enumerate(together["sha256"].to_pylist())}
     return together.take(pa.array([row_of[one] for one in pins["sha256"].to_pylist()], pa.int64()))
+
+
+def _own_spaces(tables: Mapping[str, pa.Table]) -> dict[str, tuple[list[str], npt.NDArray[np.float32]]]:
+    """The labels that have a space of their own: ids, and vectors there."""
+    return {
+        slug: (table["id"].to_pylist(), schema.matrix(table, "local"))
+        for slug, table in tables.items()
+        if table["label_encoder"].unique().to_pylist() not in ([], ["identity"])
+    }
 
 
 def _style_files(part: Partition, vectors: npt.NDArray[np.float32]) -> dict[str, File]:
