@@ -80,8 +80,10 @@ class PictureEncoder:
     def features(self, picture: bytes, space: Space) -> tuple[Floats, Floats]:
         """What the trunk makes of a picture file (w,), and its unit vector (d,) in a space of content."""
         trunk, head = self.load(space.head)
-        features = trunk.encode([_curated(picture)])
-        return features[0], head.apply(features)[0]
+        curated = [_curated(picture)]
+        features = trunk.encode(curated)
+        read = features if head.reads == "last" else trunk.encode(curated, head.reads)
+        return features[0], head.apply(read)[0]
 
     def load(self, head: bytes) -> tuple[Trunk, Head]:
         """The trunk and that head, from memory or loaded now. Raises `TrunkError`."""

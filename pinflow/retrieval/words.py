@@ -29,13 +29,13 @@ class Sentences(Protocol):
         """Unit vectors (n, t) float32."""
 
 
-LoadSentences = Callable[[], Sentences]
+LoadSentences = Callable[[str], Sentences]  # by name
 
 
 class Meaning:
     """A release's text tower. Safe to use from several threads."""
 
-    def __init__(self, tower: bytes, shares: Shares, load: LoadSentences) -> None:
+    def __init__(self, tower: bytes, shares: Shares, load: Callable[[], Sentences]) -> None:
         """`shares`: how much what is written counts beside it, as validation chose."""
         from pinflow.learning.text.tower import Tower
 
@@ -53,8 +53,8 @@ class Meaning:
             return None
         told = info["text"]
         shares = Shares(float(told["share"]), float(told["partial"]))
-        load = load or partial(load_sentences, told["sentences"])
-        return cls((folder / "text.safetensors").read_bytes(), shares, load)
+        wanted = partial(load or load_sentences, told["sentences"])
+        return cls((folder / "text.safetensors").read_bytes(), shares, wanted)
 
     def beside(self, written: Floats, whole: bool, text: str, pictures: Floats) -> Floats:
         """The relevance (n,) in 0..1 of pictures (n, d) to words; `written` (n,): what caption-text search

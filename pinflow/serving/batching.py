@@ -11,11 +11,13 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from functools import partial
+from typing import Generic, TypeVar, get_args
 
 import numpy as np
 
 from pinflow.errors import BusyError
+from pinflow.learning.stages import Reads
 from pinflow.retrieval.encoding import Trunk
 from pinflow.retrieval.index import Floats
 from pinflow.retrieval.words import Sentences
@@ -105,11 +107,13 @@ class BatchedTrunk:
 
     def __init__(self, trunk: Trunk, **options: int) -> None:
         self.digest = trunk.digest
-        self._batcher: Batcher[bytes] = Batcher(trunk.encode, **options)
+        self._batchers: dict[Reads, Batcher[bytes]] = {
+            reads: Batcher(partial(trunk.encode, reads=reads), **options) for reads in get_args(Reads)
+        }
 
-    def encode(self, pictures: Sequence[bytes]) -> Floats:
+    def encode(self, pictures: Sequence[bytes], reads: Reads = "last") -> Floats:
         """As `Trunk.encode`. Raises `BusyError` too."""
-        return np.asarray(self._batcher(pictures))
+        return np.asarray(self._batchers[reads](pictures))
 
 
 class BatchedSentences:

@@ -73,7 +73,7 @@ class Releases:
         self._source = source
         self._load_trunk = load_trunk
         self._load_sentences = load_sentences
-        self._sentences: Sentences | None = None
+        self._sentences: dict[str, Sentences] = {}
         self._every = every
         self._warm = warm
         self._states: dict[str, State] = {}
@@ -221,12 +221,12 @@ class Releases:
                 self._trunks[name] = self._load_trunk(name)
             return self._trunks[name]
 
-    def _shared_sentences(self) -> Sentences:
+    def _shared_sentences(self, name: str) -> Sentences:
         """The same for the sentence encoder."""
         with self._trunk_lock:
-            if self._sentences is None:
-                self._sentences = self._load_sentences()
-            return self._sentences
+            if name not in self._sentences:
+                self._sentences[name] = self._load_sentences(name)
+            return self._sentences[name]
 
 
 def _told(what: str, error: Exception) -> str:

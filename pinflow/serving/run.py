@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pinflow.errors import PinflowError
 from pinflow.retrieval.encoding import Trunk
-from pinflow.retrieval.words import Sentences, load_sentences
+from pinflow.retrieval.words import load_sentences
 from pinflow.serving.app import make_app
 from pinflow.serving.batching import BatchedSentences, BatchedTrunk
 from pinflow.serving.protocol import Impatient
@@ -43,7 +43,7 @@ def serve(source: Source, settings: Settings, host: str = "127.0.0.1", port: int
         Releases(
             source,
             load_trunk=lambda name: BatchedTrunk(load(name)),
-            load_sentences=_batched_sentences,
+            load_sentences=lambda name: BatchedSentences(load_sentences(name)),
         )
         if settings.batching
         else Releases(source, load_trunk=load)
@@ -76,10 +76,6 @@ def check_address(host: str, settings: Settings) -> None:
         raise PinflowError(
             f"{host} can be reached from other machines: set PINFLOW_API_TOKEN first, or use 127.0.0.1"
         )
-
-
-def _batched_sentences() -> Sentences:
-    return BatchedSentences(load_sentences())
 
 
 def _allow_files(wanted: int) -> None:

@@ -81,7 +81,7 @@ def folder(tmp_path_factory) -> Path:
 
 
 def opened(folder: Path, **options) -> Searcher:
-    defaults = {"load_style": lambda _: Strokes(), "load_sentences": Sentences}
+    defaults = {"load_style": lambda _: Strokes(), "load_sentences": lambda _: Sentences()}
     return Searcher.open(folder, trunk=GridTrunk(), **defaults | options)
 
 
@@ -184,7 +184,7 @@ def test_halfway_means_half_whatever_the_spreads():
 
 def test_a_word_that_nobody_wrote_finds_what_it_means(searcher, folder):
     assert colours(found(searcher, positive=[{"text": "scarlet"}], limit=5)) == {"red"}
-    unread = opened(folder, load_sentences=lambda: (_ for _ in ()).throw(TrunkError("not installed")))
+    unread = opened(folder, load_sentences=lambda _: (_ for _ in ()).throw(TrunkError("not installed")))
     assert found(unread, positive=[{"text": "scarlet"}]) == []
 
 
@@ -193,7 +193,7 @@ def test_what_is_written_comes_first(searcher):
 
 
 def test_without_the_sentence_encoder_the_log_says_so_once(folder, caplog):
-    def missing() -> Sentences:
+    def missing(_: str) -> Sentences:
         raise TrunkError("the sentence encoder is not installed")
 
     unread = opened(folder, load_sentences=missing)
