@@ -76,7 +76,7 @@ def folder(tmp_path_factory) -> Path:
     (home / "text.safetensors").write_bytes(tower.to_bytes())
     info = json.loads((home / "release.json").read_text())
     info["encoder"]["style_digest"] = "strokes"
-    write_info(home, info | {"text": {"share": 0.9, "partial": 0.5}})
+    write_info(home, info | {"text": {"share": 0.9, "partial": 0.5, "sentences": "of the test"}})
     return home
 
 

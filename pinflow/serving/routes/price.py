@@ -11,9 +11,9 @@ from pinflow.serving.problems import responses
 from pinflow.serving.services import Services
 
 _EXAMPLES = {
-    "whatever stands out": {"positive": [{"image": "iVBORw0KGgo..."}]},
+    "whatever stands out": {"positive": [{"url": "https://example.com/photo.jpg"}]},
     "what a person drew a box around": {
-        "positive": [{"image": "iVBORw0KGgo..."}],
+        "positive": [{"url": "https://example.com/photo.jpg"}],
         "boxes": [{"box": [120, 80, 340, 500], "category": "Footwear"}],
         "currency": "USD",
     },
