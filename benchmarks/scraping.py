@@ -184,7 +184,7 @@ def _crawl_part(base_url: str, labels: str, per_label: str, out: str) -> dict[st
             found = scrape(source, label, work=work / "spool", crawler=crawler)
             assert found.complete, found.reason
             scraped_mb = max(scraped_mb, _peak_mb(resource.RUSAGE_SELF))
-            made = curate(found.pins, lambda sha, files=found.files: files[sha].read_bytes())
+            made = curate(found.pins, found.files.__getitem__)
             pq.write_table(found.pins, work / "pins.parquet")
             told["table"] += (work / "pins.parquet").stat().st_size
             for number, shard in enumerate(made.shards):

@@ -8,7 +8,6 @@ import errno
 import hashlib
 import os
 import secrets
-import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -79,15 +78,15 @@ class Objects:
                 self._fs.pipe_file(target, data)
         self._documents.pop(target, None)
 
-    def adopt_files(self, files: Mapping[Path, tuple[str, ...]]) -> None:
-        """Files of this machine as objects, each whole or not at all. On the same disk a file is linked, not
-        copied, and one sync serves them all: a sync a picture costs more than fetching it."""
+    def write_many(self, objects: Mapping[tuple[str, ...], Callable[[], bytes]]) -> None:
+        """Many objects by their parts, each asked for its bytes in its turn, and whole or not at all. On a
+        disk one sync serves them all: a sync a picture costs more than fetching it."""
         if not self._local:
-            self.many(lambda one: self.write(one[0].read_bytes(), *one[1]), files.items())
+            self.many(lambda one: self.write(one[1](), *one[0]), objects.items())
             return
-        for path, parts in files.items():
+        for parts, content in objects.items():
             with self._explained(*parts, writing=True):
-                _link(path, Path(self.path(*parts)))
+                _replace(Path(self.path(*parts)), content(), sync=False)
         os.sync()
 
     def delete(self, *parts: str) -> None:
@@ -219,33 +218,16 @@ def _s3_code(error: BaseException) -> str | None:
     return response.get("Error", {}).get("Code") if isinstance(response, Mapping) else None
 
 
-def _link(path: Path, target: Path) -> None:
-    """Make `target` another name of the file, atomically; where it lies on another disk, a copy."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name[:40]}.{os.getpid()}.{secrets.token_hex(4)}")
-    try:
-        try:
-            os.link(path, temporary)
-        except OSError as error:
-            if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP):
-                raise
-            shutil.copyfile(path, temporary)
-        os.utime(temporary)  # its age as an object begins now, whenever the file was written
-        temporary.replace(target)
-    finally:
-        # Also after success: a rename of one name of a file onto another of the same file leaves both.
-        temporary.unlink(missing_ok=True)
-
-
-def _replace(target: Path, data: bytes) -> None:
+def _replace(target: Path, data: bytes, *, sync: bool = True) -> None:
     """Write beside the target, then rename over it; the temporary file never stays after an error."""
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name[:40]}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
         with temporary.open("xb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
         temporary.replace(target)
     except BaseException:
         temporary.unlink(missing_ok=True)

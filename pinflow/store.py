@@ -16,14 +16,15 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import lru_cache
-from pathlib import Path
-
-import pyarrow as pa
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING
 
 from pinflow.errors import CorruptError
 from pinflow.manifest import JSON, File, Manifest, digest
 from pinflow.objects import Objects, age_of, base_name, written
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = ["File", "Manifest", "Store", "digest", "open_store", "table_bytes"]
 
@@ -55,15 +56,17 @@ class Store(Objects):
             self.write(data, *_blob(collection, name))
         return name
 
-    def adopt(self, collection: str, files: Mapping[str, Path]) -> None:
-        """Store files of this machine under their sha256, checked once more. Raises `CorruptError` for one
-        that holds something else."""
-        for sha256, path in files.items():
-            with path.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-            if found != sha256:
-                raise CorruptError(f"{path} is damaged: it is not {sha256[:12]}, delete it and run again")
-        self.adopt_files({path: _blob(collection, sha256) for sha256, path in files.items()})
+    def adopt(self, collection: str, files: Mapping[str, bytes]) -> None:
+        """Store the bytes that a scrape left on this machine under their sha256, checked once more. Raises
+        `CorruptError` for some that are not what their name says."""
+
+        def read(sha256: str) -> bytes:
+            data = files[sha256]
+            if hashlib.sha256(data).hexdigest() != sha256:
+                raise CorruptError(f"the crawl's copy of {sha256[:12]} is damaged: delete it and run again")
+            return data
+
+        self.write_many({_blob(collection, sha256): partial(read, sha256) for sha256 in files})
 
     def has(self, collection: str, sha256: str) -> bool:
         return self.exists(*_blob(collection, sha256))
@@ -109,6 +112,7 @@ class Store(Objects):
             raise CorruptError(f"{_where(manifest)}, {name}: {error}") from error
 
     def table(self, manifest: Manifest, name: str, columns: list[str] | None = None) -> pa.Table:
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
         data = self.file(manifest, name)
@@ -210,6 +214,7 @@ class Store(Objects):
         return used
 
     def _originals(self, collection: str, sha256: str) -> list[str]:
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
         column = pq.read_table(pa.BufferReader(self.get(collection, sha256)), columns=["sha256"])["sha256"]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -41,16 +41,33 @@ class Erased:
 
 
 def settle(
-    part: Partition, pins: pa.Table, files: Mapping[str, Path] | None = None
-) -> tuple[pa.Table, dict[str, Path]]:
-    """`schema.PINS` of a label without the pins that are removed, and of `files` (sha256 -> path, pictures
+    part: Partition, pins: pa.Table, files: Mapping[str, bytes] | None = None
+) -> tuple[pa.Table, Mapping[str, bytes]]:
+    """`schema.PINS` of a label without the pins that are removed, and of `files` (sha256 -> bytes of pictures
     that are not stored yet) those still wanted. Pins that an opt-out list names get their tombstones."""
-    came = dict(files or {})
+    came = {} if files is None else files
     part.look_again()
     _opt_out(part, pins, came)
     settled = part.tombstones.without(pins)
     wanted = set(settled["sha256"].drop_null().to_pylist())
-    return settled, {sha256: path for sha256, path in came.items() if sha256 in wanted}
+    return settled, _Some(came, wanted)
+
+
+class _Some(Mapping[str, bytes]):
+    """Some of a mapping, read when asked for."""
+
+    def __init__(self, every: Mapping[str, bytes], wanted: set[str]) -> None:
+        self._every = every
+        self._keys = [key for key in every if key in wanted]
+
+    def __getitem__(self, key: str) -> bytes:
+        return self._every[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
 
 
 def note_gone(part: Partition, pins: pa.Table, gone: Iterable[str]) -> None:
@@ -83,15 +100,14 @@ def note_gone(part: Partition, pins: pa.Table, gone: Iterable[str]) -> None:
     part.look_again()
 
 
-def _opt_out(part: Partition, pins: pa.Table, files: Mapping[str, Path]) -> None:
+def _opt_out(part: Partition, pins: pa.Table, files: Mapping[str, bytes]) -> None:
     refused = part.snapshot.opt_outs.refused(pins)
     new = {id: by for id, by in refused.items() if id not in part.tombstones.erased}
     if not new:
         return
 
     def read(sha256: str) -> bytes:
-        path = files.get(sha256)
-        return path.read_bytes() if path else part.store.get(part.collection.name, sha256)
+        return files[sha256] if sha256 in files else part.store.get(part.collection.name, sha256)
 
     pictures = dict(zip(pins["id"].to_pylist(), pins["sha256"].to_pylist(), strict=True))
     stones = [
@@ -192,11 +208,10 @@ def _held(store: Store, pins: Manifest | None, removed: Tombstones) -> bool:
 
 def _drop_crawls(folder: Path, stones: list[Tombstone]) -> None:
     """Delete unfinished crawls that know one of the pins. One that runs now fails, and starts again."""
-    names = {sha256 for one in stones for sha256 in one.pictures}
     texts = {text for one in stones for text in (one.id.encode(), json.dumps(one.id)[1:-1].encode())}
+    texts |= {sha256.encode() for one in stones for sha256 in one.pictures}
     for crawl in folder.iterdir() if folder.is_dir() and stones else ():
-        files = [path for path in crawl.rglob("*") if path.is_file()]
-        if any(path.name in names for path in files) or any(_mentions(path, texts) for path in files):
+        if any(_mentions(path, texts) for path in crawl.rglob("*") if path.is_file()):
             shutil.rmtree(crawl, ignore_errors=True)
 
 

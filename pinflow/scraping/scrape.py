@@ -49,7 +49,7 @@ class Scrape:
 
     pins: pa.Table  # schema.PINS; pins of the last scrape in their old order, then new ones as listed
     sightings: pa.Table  # schema.SIGHTINGS: when each pin was seen, changed, missed
-    files: Mapping[str, Path]  # sha256 -> file in `work`: the pictures that the last scrape did not have
+    files: Mapping[str, bytes]  # sha256 -> bytes in `work`: the pictures that the last scrape did not have
     complete: bool
     reason: str | None
     stats: dict[

@@ -1,9 +1,9 @@
 """What a crawl leaves in its work folder, so that a kill loses nothing: pictures, and an SQLite file.
 
-`pictures/<sha256>` holds bytes, complete or absent (written aside, then renamed); `crawl.sqlite` what was
-listed, what came, and where the listing goes on. A row follows the file that it speaks of, and the pins of a
-page are written together with the step to the page after it, so a crawl that was killed goes on where it was.
-SQLite, because the parent reads a label of any size from it row by row, and a statement is whole or absent.
+`pictures.bin` holds bytes, one picture after the other; `crawl.sqlite` what was listed, what came, and where
+the listing goes on. A row follows the bytes that it speaks of, and the pins of a page are written together
+with the step to the page after it, so a crawl that was killed goes on where it was. SQLite, because the
+parent reads a label of any size from it row by row, and a statement is whole or absent.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from pinflow.scraping.bodies import Bodies
 from pinflow.scraping.optout import OptOuts
 from pinflow.scraping.pages.listing import Step
 from pinflow.scraping.pin import Pin
@@ -36,8 +37,8 @@ CREATE TABLE IF NOT EXISTS pins (n INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL,
 CREATE TABLE IF NOT EXISTS refused (id TEXT PRIMARY KEY, reason TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS ids (id TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS steps (n INTEGER PRIMARY KEY, step TEXT, at REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS pictures (url TEXT PRIMARY KEY, sha256 TEXT, bytes INTEGER, fetched_at INTEGER,
-    error TEXT, signals TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS fetched (url TEXT PRIMARY KEY, sha256 TEXT, start INTEGER, bytes INTEGER,
+    at INTEGER, error TEXT, signals TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS related (id TEXT PRIMARY KEY, ids TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS looked_up (id TEXT PRIMARY KEY, gone INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS known (url TEXT PRIMARY KEY) WITHOUT ROWID;
@@ -51,6 +52,7 @@ class Picture:
     """What is known of an address: bytes and when they were fetched (UTC, whole seconds), or an error."""
 
     sha256: str | None
+    start: int | None  # of the bytes, in `Bodies`
     size: int | None
     fetched_at: datetime | None
     error: str | None
@@ -72,7 +74,8 @@ class Spool:
 
     def __init__(self, work: Path) -> None:
         self.work = work
-        (work / "pictures").mkdir(parents=True, exist_ok=True)
+        work.mkdir(parents=True, exist_ok=True)
+        self.bodies = Bodies(work / "pictures.bin")
         with _as_os_error():
             self._db = sqlite3.connect(work / "crawl.sqlite", isolation_level=None)
             # Surviving a kill needs no sync; after a power cut the crawl is made again.
@@ -87,8 +90,9 @@ class Spool:
         self.close()
 
     def close(self) -> None:
-        """Close the file; what is written stays."""
+        """Close the files; what is written stays."""
         self._db.close()
+        self.bodies.close()
 
     # What the parent knows before the crawl
 
@@ -115,12 +119,17 @@ class Spool:
         row = self._one("SELECT related FROM before WHERE id = ?", pin)
         return bool(row and row[0]) or self._has("related", "id", pin)
 
-    def has_picture(self, url: str) -> bool:
-        """Whether the bytes of that address are here, or the last scrape has them."""
-        if self._has("known", "url", url):
-            return True
-        picture = self.picture(url)
-        return picture is not None and picture.error is None
+    def has_picture(self, *urls: str) -> bool:
+        """Whether the bytes of one of these addresses are here, or the last scrape has them."""
+        marks = ", ".join("?" * len(urls))
+        row = self._one(
+            f"SELECT EXISTS (SELECT 1 FROM known WHERE url IN ({marks}))"  # noqa: S608 - marks alone
+            f" OR (SELECT min(start + bytes) FROM fetched WHERE url IN ({marks}) AND error IS NULL) <= ?",
+            *urls,
+            *urls,
+            self.bodies.size,
+        )
+        return row is not None and bool(row[0])
 
     def unlisted_ids(self) -> list[str]:
         """Ids of the last scrape that this listing did not show."""
@@ -227,45 +236,31 @@ class Spool:
 
     # What belongs to pins
 
-    def path(self, sha256: str) -> Path:
-        """The file that holds the bytes of that digest."""
-        return path_in(self.work, sha256)
-
-    def keep(self, body: bytes) -> str:
-        """Write a picture's bytes under their sha256, which is returned. Safe in any thread; nothing speaks
-        of the file before `add_kept`."""
-        sha256 = hashlib.sha256(body).hexdigest()
-        self.write(self.path(sha256), body)
-        return sha256
-
-    def add_picture(self, url: str, body: bytes, signals: str | None = None) -> Picture:
+    def add_picture(self, url: str, body: bytes, signals: str | None = None) -> None:
         """Keep the bytes that came from `url`."""
-        return self.add_kept(url, self.keep(body), len(body), signals)
-
-    def add_kept(self, url: str, sha256: str, size: int, signals: str | None = None) -> Picture:
-        """Remember that the bytes kept under `sha256` came from `url`."""
-        now = int(time.time())
+        sha256 = hashlib.sha256(body).hexdigest()
         self._run(
-            "INSERT OR REPLACE INTO pictures VALUES (?, ?, ?, ?, NULL, ?)", url, sha256, size, now, signals
+            "INSERT OR REPLACE INTO fetched VALUES (?, ?, ?, ?, ?, NULL, ?)",
+            *(url, sha256, self.bodies.append(body), len(body), int(time.time()), signals),
         )
-        return Picture(sha256, size, datetime.fromtimestamp(now, UTC), None, signals)
 
     def add_failure(self, url: str, error: str, signals: str | None = None) -> None:
         """Remember why nothing came from `url`."""
-        self._run("INSERT OR REPLACE INTO pictures VALUES (?, NULL, NULL, NULL, ?, ?)", url, error, signals)
+        self._run(
+            "INSERT OR REPLACE INTO fetched VALUES (?, NULL, NULL, NULL, NULL, ?, ?)", url, error, signals
+        )
 
     def picture(self, url: str) -> Picture | None:
-        """What is known of that address; None where it was not asked, or its file is gone."""
-        row = self._one("SELECT sha256, bytes, fetched_at, error, signals FROM pictures WHERE url = ?", url)
+        """What is known of that address; None where it was not asked, or its bytes are gone."""
+        row = self._one("SELECT sha256, start, bytes, at, error, signals FROM fetched WHERE url = ?", url)
         if row is None:
             return None
-        sha256, size, fetched_at, error, signals = row
+        sha256, start, size, at, error, signals = row
         if error is not None:
-            return Picture(None, None, None, error, signals)
-        path = self.path(sha256)
-        if not path.is_file() or path.stat().st_size != size:
+            return Picture(None, None, None, None, error, signals)
+        if start + size > self.bodies.size:
             return None
-        return Picture(sha256, size, datetime.fromtimestamp(fetched_at, UTC), None, signals)
+        return Picture(sha256, start, size, datetime.fromtimestamp(at, UTC), None, signals)
 
     def add_related(self, pin: str, related: Sequence[str]) -> None:
         """Remember the ids that the site shows beside `pin`."""
@@ -313,11 +308,6 @@ class Spool:
                 self._db.execute("ROLLBACK")
                 raise
             self._db.execute("COMMIT")
-
-
-def path_in(work: Path, sha256: str) -> Path:
-    """Where a spool in that folder keeps the bytes of that digest."""
-    return work / "pictures" / sha256
 
 
 @contextmanager

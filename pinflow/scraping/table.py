@@ -7,41 +7,23 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import TypeVar
 
 import pyarrow as pa
 
 from pinflow import schema
+from pinflow.scraping.files import Files, span
 from pinflow.scraping.pin import Pin
 from pinflow.scraping.previous import Previous, Row
 from pinflow.scraping.sightings import Sightings
-from pinflow.scraping.spool import Picture, Spool, path_in
+from pinflow.scraping.spool import Picture, Spool
 from pinflow.tombstones import REMOVED
 
 T = TypeVar("T")
 
 _PICTURE = ("picture_url", "sha256", "bytes", "error", "fetched_at", "signals")
 _WATCHED = ("page_url", "title", "caption", "price", "currency", "creator", "licence")
-_ROWS_AT_ONCE = 2_000  # as Python objects; everything else is columns
-
-
-class Files(Mapping[str, Path]):
-    """sha256 -> file in the spool, of so many pictures that a path object each would be felt."""
-
-    def __init__(self, work: Path, digests: Mapping[str, None]) -> None:
-        self._work, self._digests = work, digests
-
-    def __getitem__(self, sha256: str) -> Path:
-        if sha256 not in self._digests:
-            raise KeyError(sha256)
-        return path_in(self._work, sha256)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._digests)
-
-    def __len__(self) -> int:
-        return len(self._digests)
+_ROWS_AT_ONCE = 500  # as Python objects; everything else is columns
 
 
 @dataclass(frozen=True)
@@ -50,7 +32,7 @@ class Assembled:
 
     pins: pa.Table  # schema.PINS
     sightings: pa.Table  # schema.SIGHTINGS
-    files: Mapping[str, Path]  # sha256 -> file in the spool: pictures that the last scrape did not have
+    files: Mapping[str, bytes]  # sha256 -> bytes in the spool: pictures that the last scrape did not have
     gone: Sequence[str] = ()  # ids that are gone for good by now
     counts: Counter[str] = field(default_factory=Counter)
 
@@ -75,7 +57,7 @@ def assemble(
     """
     sightings = Sightings(previous.sightings, previous.row_of, now)
     counts: Counter[str] = Counter()
-    new: dict[str, None] = {}
+    new = bytearray()
 
     def row(pin: Pin, old: Row | None) -> Row:
         made = _row(pin, old, previous, spool, related, counts, new)
@@ -86,19 +68,21 @@ def assemble(
         return made
 
     leave, gone = _unlisted(spool, previous, sightings, now, complete, exhaustive, per_label, counts)
-    batches: list[pa.RecordBatch] = []
-    for ids in _chunks(one for one in previous.row_of if one not in leave):
-        pins, olds = spool.find(ids), previous.rows(ids)
-        rows = [row(pins[old["id"]], old) if old["id"] in pins else old for old in olds if old]
-        batches.append(pa.RecordBatch.from_pylist(rows, schema=schema.PINS))
-    for fresh in _chunks(pin for pin in spool.pins() if pin.id not in previous.row_of):
-        batches.append(pa.RecordBatch.from_pylist([row(pin, None) for pin in fresh], schema=schema.PINS))
-    table = pa.Table.from_batches(batches, schema.PINS)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for ids in _chunks(one for one in previous.row_of if one not in leave):
+            pins, olds = spool.find(ids), previous.rows(ids)
+            rows = [row(pins[old["id"]], old) if old["id"] in pins else old for old in olds if old]
+            yield pa.RecordBatch.from_pylist(rows, schema=schema.PINS)
+        for fresh in _chunks(pin for pin in spool.pins() if pin.id not in previous.row_of):
+            yield pa.RecordBatch.from_pylist([row(pin, None) for pin in fresh], schema=schema.PINS)
+
+    table = pa.Table.from_batches(batches(), schema.PINS)
     same = previous.table is not None and table.equals(previous.table)
     return Assembled(
-        previous.table if same else table.combine_chunks(),
+        previous.table if same else table,
         sightings.table(),
-        Files(spool.work, new),
+        Files(spool.bodies.path, new),
         gone,
         counts,
     )
@@ -149,10 +133,10 @@ def _row(
     spool: Spool,
     related: bool,
     counts: Counter[str],
-    new: dict[str, None],
+    new: bytearray,
 ) -> Row:
     beside = (spool.related(pin.id) or (old["related"] if old else [])) if related else []
-    picture, kind = _picture(pin, old, previous, spool)
+    picture, kind, came = _picture(pin, old, previous, spool)
     row = {
         "id": pin.id,
         **{name: getattr(pin, name) for name in _WATCHED},
@@ -163,8 +147,8 @@ def _row(
     }
     counts[kind] += 1
     counts.update(f"missing_{name}" for name in _WATCHED if row[name] is None)
-    if kind == "new":
-        new[row["sha256"]] = None
+    if came is not None:
+        new += came
     return row
 
 
@@ -174,28 +158,28 @@ def _changed(row: Row, old: Row | None) -> list[str]:
     return [name for name in names if old is not None and row[name] != old[name]]
 
 
-def _picture(pin: Pin, old: Row | None, previous: Previous, spool: Spool) -> tuple[Row, str]:
-    """The picture columns, and where they are from: new, reused, or failed."""
+def _picture(pin: Pin, old: Row | None, previous: Previous, spool: Spool) -> tuple[Row, str, bytes | None]:
+    """The picture columns, where they are from (new, reused, or failed), and the `span` of a new one."""
     asked = [(url, picture) for url in pin.pictures if (picture := spool.picture(url))]
     for url, picture in asked:
         if picture.sha256 is None:
             continue
         if old and (old["sha256"], old["picture_url"]) == (picture.sha256, url):
-            return _columns(old), "reused"
-        return _fetched(url, picture), "new"
+            return _columns(old), "reused", None
+        return _fetched(url, picture), "new", span(picture.sha256, picture.start or 0, picture.size or 0)
     # The address kept may be the second choice of the listing, where the first was refused. Bytes that
     # were removed under another pin are not asked for again.
     if old and (old["sha256"] or old["error"] == REMOVED) and old["picture_url"] in pin.pictures:
-        return _columns(old), "reused"
+        return _columns(old), "reused", None
     known = next((previous.by_url[url] for url in pin.pictures if url in previous.by_url), None)
     if known:
-        return _columns(known), "reused"
+        return _columns(known), "reused", None
     if old and old["sha256"]:
-        return _columns(old), "failed"
+        return _columns(old), "failed", None
     first = pin.pictures[0] if pin.pictures else None
     error = asked[-1][1].error if asked else "not fetched" if first else "no picture in the listing"
     signals = next((picture.signals for _, picture in asked if picture.signals), None)
-    return _fetched(first, Picture(None, None, None, error, signals)), "failed"
+    return _fetched(first, Picture(None, None, None, None, error, signals)), "failed", None
 
 
 def _fetched(url: str | None, picture: Picture) -> Row:

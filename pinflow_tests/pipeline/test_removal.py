@@ -297,9 +297,9 @@ def test_local_copies_and_unfinished_crawls_go(house):
     old = local.fetch("tiny", house.current())
     crawls = house.settings.home_path / "crawl" / "tiny"
     for label, content in (("a", row["id"]), ("b", other["id"]), ("c", "x")):
-        (crawls / label / "pictures").mkdir(parents=True)
+        (crawls / label).mkdir(parents=True)
         (crawls / label / "crawl.sqlite").write_text(f"...{content}...")
-    (crawls / "c" / "pictures" / row["sha256"]).write_bytes(b"x")
+    (crawls / "c" / "crawl.sqlite").write_text(f"...{row['sha256']}...")
     bury(house, row)
     renew(house)
     assert not old.exists()

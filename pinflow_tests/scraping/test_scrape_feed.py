@@ -164,7 +164,7 @@ def test_each_format_gives_the_same_pins(
     assert [(a["availability"], a["brand"]) for a in attributes] == [
         ("in_stock", row.extra["brand"]) for row in wanted
     ]
-    assert [found.files[row["sha256"]].read_bytes() for row in rows] == [
+    assert [found.files[row["sha256"]] for row in rows] == [
         shop.samples.shop.path(row).read_bytes() for row in wanted
     ]
 

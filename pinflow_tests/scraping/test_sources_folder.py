@@ -48,8 +48,7 @@ def test_files_are_the_bytes_by_digest(folder: Path, tmp_path: Path) -> None:
     found = scrape(Source(kind="folder", path=str(folder)), "fruits", work=tmp_path / "w")
     body = (folder / "fruits/fig.jpg").read_bytes()
     digest = hashlib.sha256(body).hexdigest()
-    assert {key: path.read_bytes() for key, path in found.files.items()} == {digest: body}
-    assert all(path.is_relative_to(tmp_path / "w") for path in found.files.values())
+    assert dict(found.files) == {digest: body}
 
 
 def test_captions_describe_files_by_label_and_name(folder: Path, tmp_path: Path) -> None:
@@ -274,7 +273,7 @@ def test_a_bucket_is_a_folder(s3: str, tmp_path: Path) -> None:
     assert first.complete, first.reason
     assert first.pins.column("id").to_pylist() == ["test/cat/2.jpg", "train/cat/1.jpg"]
     assert first.pins.column("caption").to_pylist() == [None, "One cat"]
-    assert {path.read_bytes() for path in first.files.values()} == {b"test/cat/2.jpg", b"train/cat/1.jpg"}
+    assert set(first.files.values()) == {b"test/cat/2.jpg", b"train/cat/1.jpg"}
     again = scrape(source, "cat", work=tmp_path / "2", previous=first.pins)
     assert (again.pins.equals(first.pins), again.files) == (True, {})
 

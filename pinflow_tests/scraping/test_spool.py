@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
 
 from pinflow.scraping import spool as module
+from pinflow.scraping.files import Files, span
 from pinflow.scraping.pages.listing import Step
 from pinflow.scraping.pin import Pin
 from pinflow.scraping.spool import Before, Spool
@@ -72,10 +74,21 @@ def test_a_cursor_grown_old_starts_the_listing_anew_and_keeps_the_pictures(
 
 
 def test_a_picture_cut_short_on_disk_is_not_there(spool: Spool) -> None:
-    picture = spool.add_picture("u1", b"one")
-    assert spool.has_picture("u1")
-    spool.path(str(picture.sha256)).write_bytes(b"o")
-    assert not spool.has_picture("u1")
+    spool.add_picture("u1", b"one")
+    spool.add_picture("u2", b"two")
+    os.truncate(spool.bodies.path, 5)
+    assert (spool.has_picture("u1"), spool.has_picture("u2")) == (True, False)
+    spool.add_picture("u2", b"two")
+    assert spool.has_picture("u2")
+
+
+def test_bytes_that_no_row_speaks_of_are_in_nobodys_way(spool: Spool) -> None:
+    spool.add_picture("u1", b"one")
+    spool.bodies.append(b"killed before its row")
+    spool.add_picture("u2", b"two")
+    found = [spool.picture(url) for url in ("u1", "u2")]
+    spans = b"".join(span(str(one.sha256), one.start or 0, one.size or 0) for one in found if one)
+    assert list(Files(spool.bodies.path, spans).values()) == [b"one", b"two"]
 
 
 def test_a_failure_is_remembered_and_may_be_tried_again(spool: Spool) -> None:

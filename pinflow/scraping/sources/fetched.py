@@ -40,7 +40,7 @@ def pictures(task: Task, pins: Iterable[Pin], counts: Counter[str]) -> Listing:
 def fetch(task: Task, counts: Counter[str], *, exhaustive: bool) -> Listing:
     """The listing that stands in the spool, with its pictures fetched; nobody is asked where all are here."""
     wanted = (pin.pictures for pin in task.spool.pins() if pin.pictures)
-    if all(any(task.spool.has_picture(url) for url in urls) for urls in wanted):
+    if all(task.spool.has_picture(*urls) for urls in wanted):
         return Listing(stats=counts, exhaustive=exhaustive)
     report = task.crawl(FetchPictures())
     counts.update(report.stats)

@@ -44,7 +44,7 @@ class Pictures:
 
     def add(self, urls: Sequence[str]) -> None:
         """One picture, by its addresses, best first; nothing where it is here or was asked for already."""
-        if not urls or urls[0] in self._asked or any(self._spool.has_picture(url) for url in urls):
+        if not urls or urls[0] in self._asked or self._spool.has_picture(*urls):
             return
         self._asked.add(urls[0])
         self._queue.put_nowait(urls)
@@ -88,7 +88,7 @@ class Pictures:
                     self._missed(str(error))
                     return
                 continue
-            cause = await self._keep(url, answer)
+            cause = self._keep(url, answer)
             if cause is None or answer.signals.against_pictures:
                 break  # a no is a no to every size of it
             if try_later(answer.status):
@@ -103,16 +103,14 @@ class Pictures:
                 return
         self._ledger.answered()
 
-    async def _keep(self, url: str, answer: Fetched) -> str | None:
+    def _keep(self, url: str, answer: Fetched) -> str | None:
         """Keep the bytes, or say why not."""
         refused = answer.signals.against_pictures
         if answer.status == 200 and answer.body and refused:
             cause = f"refused by {refused}"
             self._ledger.counts["refused_by_signal"] += 1
         elif answer.status == 200 and answer.body:
-            # Hashing and writing let go of the interpreter: the next answers come in meanwhile.
-            sha256 = await asyncio.to_thread(self._spool.keep, answer.body)
-            self._spool.add_kept(url, sha256, len(answer.body), answer.signals.text)
+            self._spool.add_picture(url, answer.body, answer.signals.text)
             self._ledger.counts["fetched"] += 1
             self._ledger.counts["bytes"] += len(answer.body)
             return None
