@@ -14,13 +14,15 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pinflow.errors import CorruptError
 from pinflow.store import Store
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 FOLDER = "tombstones"
 REMOVED = "removed earlier; it does not come back"  # the `error` of a pin that shows removed bytes
@@ -137,6 +139,7 @@ class Tombstones:
         return Tombstones(tuple(one for one in self.all if one.reason != "gone"), self.digest)
 
     def _pictureless(self, pins: pa.Table) -> pa.Table:
+        import pyarrow as pa
         import pyarrow.compute as pc
 
         if not _any(pins, "sha256", self.pictures):
@@ -249,12 +252,14 @@ def _file(id: str) -> str:
 
 
 def _among(column: pa.ChunkedArray | pa.Array, values: Collection[str]) -> pa.ChunkedArray | pa.Array:
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     return pc.is_in(column, value_set=pa.array(sorted(values), pa.string()))
 
 
 def _any(table: pa.Table, column: str, values: Collection[str]) -> bool:
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     if not values or column not in table.column_names or not table.num_rows:
@@ -266,6 +271,7 @@ def _any(table: pa.Table, column: str, values: Collection[str]) -> bool:
 
 def _erase(table: pa.Table, ids: Collection[str], names: Collection[str]) -> pa.Table:
     """Without the rows of those ids, and without those names among related pins."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     if _any(table, "id", ids):

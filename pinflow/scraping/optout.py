@@ -14,13 +14,15 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-
-import pyarrow as pa
 
 from pinflow.labels import BadLine
 from pinflow.scraping.pin import ID_LIMIT, Pin, web_address
 from pinflow.store import Store
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 FOLDER = "opt_outs"
 KINDS = ("domain", "creator", "sha256")

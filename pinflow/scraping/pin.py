@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -28,8 +28,8 @@ class Pin:
     origin_keys: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """The pin as JSON types; `from_json` is its inverse."""
-        return asdict(self)
+        """The pin as JSON types, sharing what it holds; `from_json` is its inverse."""
+        return vars(self)
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Pin:

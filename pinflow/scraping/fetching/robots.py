@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from urllib.parse import urlsplit
 
 from protego import Protego
@@ -18,7 +20,7 @@ MAX_BYTES = 512 * 1024  # RFC 9309, section 2.5: at least 500 KiB must be read
 class Robots:
     """The rules of one host for us."""
 
-    content: str
+    usage: Sequence[tuple[str, str]]  # its Content-Usage and Content-Signal rules
     rules: Protego
 
     @classmethod
@@ -27,9 +29,9 @@ class Robots:
         if status == 429 or status >= 500:
             raise RobotsUnreadable(f"{url} could not be read (HTTP {status})")
         content = body.decode("utf-8", "replace") if status < 400 else ""
-        return cls(content, Protego.parse(content))
+        return cls(signals.rules(content), Protego.parse(content))
 
-    @property
+    @cached_property
     def delay(self) -> float:
         """Seconds that the host wants between two requests; 0 where it does not say."""
         rate = self.rules.request_rate(manners.ROBOT)
@@ -47,7 +49,7 @@ class Robots:
             raise RobotsRefused(
                 f"refused by robots.txt: {parts.hostname} wants {self.delay:.0f} s between requests"
             )
-        said = signals.of_robots(self.content, parts.path or "/")
+        said = signals.of_rules(self.usage, parts.path or "/")
         if said.against_listings:
             raise UseRefused(f"refused by robots.txt: {said.against_listings} ({where})")
         return said

@@ -80,11 +80,13 @@ def usage(name: str, value: str) -> Signals:
 
 
 def of_robots(content: str, path: str) -> Signals:
-    """The usage rules of a robots.txt that hold for us and for `path` (`/` and what follows).
+    """What the usage rules of a robots.txt say to us about `path` (`/` and what follows)."""
+    return of_rules(rules(content), path)
 
-    As with other rules the group that names us counts, else the one for `*`; a rule may begin with the path
-    that it is about.
-    """
+
+def rules(content: str) -> list[tuple[str, str]]:
+    """The usage rules of a robots.txt that hold for us, each with its name: as with other rules those of the
+    group that names us, else those for `*`."""
     groups: dict[str, list[tuple[str, str]]] = {}
     agents: list[str] = []
     fresh = True
@@ -98,8 +100,13 @@ def of_robots(content: str, path: str) -> Signals:
             if key.lower() in _USAGE_HEADERS:
                 for agent in agents or ["*"]:
                     groups.setdefault(agent, []).append((key, value))
+    return groups.get(ROBOT, groups.get("*", []))
+
+
+def of_rules(given: Iterable[tuple[str, str]], path: str) -> Signals:
+    """What `rules` say about `path`; a rule may begin with the path that it is about."""
     found = Signals()
-    for name, value in groups.get(ROBOT, groups.get("*", [])):
+    for name, value in given:
         about, rule = ("/", value) if not value.startswith("/") else value.partition(" ")[::2]
         if path.startswith(about.rstrip("*")):
             found = found.also(usage(name, rule))

@@ -6,6 +6,7 @@ Ends when stdin closes, which also happens when the parent is killed: the spool 
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -30,6 +31,8 @@ from pinflow.scraping.worker.pictures import Pictures
 from pinflow.scraping.worker.settings import settings
 from pinflow.scraping.worker.spider import ListingSpider
 
+_OBJECTS_BEFORE_GC = 20_000
+
 
 def main() -> None:
     """Serve jobs until stdin closes."""
@@ -39,6 +42,9 @@ def main() -> None:
     # Ctrl-C reaches the whole process group; the parent decides when we end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     install_reactor("twisted.internet.asyncioreactor.AsyncioSelectorReactor")
+    # What is imported stays, and requests leave few cycles: looking for them takes a tenth of the time.
+    gc.freeze()
+    gc.set_threshold(_OBJECTS_BEFORE_GC)
     import twisted.internet
 
     reactor: Any = twisted.internet.reactor

@@ -30,4 +30,6 @@ def settings() -> dict[str, Any]:
         "MEMUSAGE_ENABLED": False,
         "LOGSTATS_INTERVAL": 0,
         "LOG_VERSIONS": [],
+        # Reads and parses the source of each callback once more a crawl.
+        "WARN_ON_GENERATOR_RETURN_VALUE": False,
     }
