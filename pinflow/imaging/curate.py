@@ -6,9 +6,10 @@ pictures are one (`duplicates`).
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -20,8 +21,12 @@ from pinflow.imaging.derivatives import WORKERS, Derived, derive
 from pinflow.imaging.duplicates import copies_of, near_duplicates
 from pinflow.imaging.shards import Shards, Spill
 from pinflow.imaging.thumbnails import Thumbnails
+from pinflow.mapped import mapped, taken
 from pinflow.progress import Progress, Quiet, track
 from pinflow.tombstones import REMOVED, Look
+
+_AHEAD = 4  # pictures a thread
+_ROWS_AT_ONCE = 1_000  # of the table of pictures
 
 
 @dataclass(frozen=True)
@@ -40,15 +45,64 @@ class _Refusal(NamedTuple):
     kept: int | None = None  # row of the picture kept instead
 
 
-@dataclass
+class _Pins:
+    """The pins by row number, in columns: a label may have many more than fit as Python objects."""
+
+    def __init__(self, table: pa.Table) -> None:
+        import pyarrow.compute as pc
+
+        self.table = table
+        self._ids = table["id"].combine_chunks()
+        if pc.count_distinct(self._ids).as_py() != table.num_rows:
+            raise ValueError("two pins have one id: merge them before they are curated")
+        coded = table["sha256"].combine_chunks().dictionary_encode()
+        self._digests = coded.dictionary
+        # (n,) int32: equal where the bytes are, -1 without a picture
+        self.digest: np.ndarray = coded.indices.fill_null(-1).to_numpy()
+
+    def __len__(self) -> int:
+        return len(self.digest)
+
+    def id(self, row: int) -> str:
+        return str(self._ids[row].as_py())
+
+    def sha(self, row: int) -> str:
+        return str(self._digests[int(self.digest[row])].as_py())
+
+    def known(self, digests: Collection[str]) -> np.ndarray:
+        """(n,) bool: whose picture is among those."""
+        import pyarrow.compute as pc
+
+        wanted = pa.array(sorted(digests), pa.string())
+        among = pc.is_in(self._digests, value_set=wanted).to_numpy(zero_copy_only=False)
+        found: np.ndarray = np.append(among, False)[self.digest]
+        return found
+
+    def error(self, row: int) -> str | None:
+        """Why its picture did not come."""
+        found: str | None = self.table["error"][row].as_py()
+        return found
+
+    def in_order(self) -> list[int]:
+        """Row numbers by id."""
+        import pyarrow.compute as pc
+
+        found: list[int] = pc.array_sort_indices(self._ids).to_pylist()
+        return found
+
+
 class _Known:
     """What is known of each pin by its row number."""
 
-    phash: dict[int, int] = field(default_factory=dict)
-    size: dict[int, tuple[int, int]] = field(default_factory=dict)
-    signature: dict[int, np.ndarray | None] = field(default_factory=dict)
-    refused: dict[int, _Refusal] = field(default_factory=dict)
-    jpeg: Spill = field(default_factory=Spill)
+    def __init__(self, count: int) -> None:
+        self.phash = np.zeros(count, np.uint64)
+        self.size = np.zeros((count, 2), np.int32)  # width and height, px; 0 where nothing is known
+        self.refused: dict[int, _Refusal] = {}
+        self.jpeg = Spill()
+        self.signature = Spill()
+
+    def __contains__(self, row: int) -> bool:
+        return bool(self.size[row, 0])
 
 
 def curate(
@@ -71,85 +125,89 @@ def curate(
     Of equal or nearly equal pictures the one in `previous` is kept, else the first listed.
     Same input, same bytes. Raises `ValueError` for two pins of one id.
     """
-    ids: list[str] = pins["id"].to_pylist()
-    shas: list[str | None] = pins["sha256"].to_pylist()
-    if len(set(ids)) != len(ids):
-        raise ValueError("two pins have one id: merge them before they are curated")
-    known = _Known()
-    carried = _carry(ids, shas, previous, frozenset(tombstones), known)
-    leaders = _leaders(pins, shas, carried, frozenset(tombstones), known)
-    fresh = [row for row in leaders.values() if row not in known.phash]
-    for row, made in track(zip(fresh, _derive_all(fresh, shas, read), strict=True), progress or Quiet(),
+    rows = _Pins(pins)
+    known = _Known(len(rows))
+    carried = _carry(rows, previous, frozenset(tombstones), known)
+    leaders = _leaders(rows, carried, frozenset(tombstones), known)
+    fresh = [row for row in leaders.tolist() if row not in known]
+    for row, made in track(zip(fresh, _derive_all(fresh, rows, read), strict=True), progress or Quiet(),
                            "decode pictures", len(fresh)):  # fmt: skip
         _learn(row, made, known)
 
-    _refuse_copies([*sorted(carried), *fresh], looks, shas, read, known)
+    _refuse_copies([*sorted(carried), *fresh], looks, rows, read, known)
     kept = carried - known.refused.keys()
-    _refuse_near(kept, [row for row in fresh if row not in known.refused], ids, shas, read, known)
-    _refuse_exact(leaders, ids, shas, known)
+    _refuse_near(kept, [row for row in fresh if row not in known.refused], rows, read, known)
+    _refuse_exact(leaders, rows, known)
 
-    in_order = sorted(range(len(ids)), key=ids.__getitem__)
+    in_order = rows.in_order()
     pictures = [row for row in in_order if row not in known.refused]
     new = [row for row in pictures if row not in carried]
     columns = pins.select(["id", "sha256"]).take(pa.array(new, pa.int64()))
     shards = Shards(columns, new, known.jpeg, schema.SHARD)
     return Curation(
-        _pictures(pins, pictures, ids, known),
-        _rejects(pins, [row for row in in_order if row in known.refused], ids, known),
+        _pictures(rows, pictures, known),
+        _rejects(rows, [row for row in in_order if row in known.refused], known),
         shards,
         Thumbnails(shards),
     )
 
 
-def _carry(
-    ids: list[str],
-    shas: list[str | None],
-    previous: pa.Table | None,
-    tombstones: frozenset[str],
-    known: _Known,
-) -> set[int]:
+def _carry(rows: _Pins, previous: pa.Table | None, tombstones: frozenset[str], known: _Known) -> set[int]:
     """The rows that `previous` already holds, with what it knows of them."""
+    import pyarrow.compute as pc
+
     if previous is None:
         return set()
-    row_of = {key: row for row, key in enumerate(zip(ids, shas, strict=True))}
     wanted = ("id", "sha256", "phash", "width", "height")
-    for key, sha, phash, width, height in zip(*(previous[name].to_pylist() for name in wanted), strict=True):
-        row = row_of.get((key, sha))
-        if row is not None and sha not in tombstones:
+    places = pc.index_in(previous["id"], value_set=rows.table["id"].combine_chunks()).to_pylist()
+    carried = set()
+    for row, (_, sha, phash, width, height) in zip(
+        places, zip(*(previous[name].to_pylist() for name in wanted), strict=True), strict=True
+    ):
+        if row is not None and rows.digest[row] >= 0 and rows.sha(row) == sha and sha not in tombstones:
             known.phash[row] = phash
             known.size[row] = (width, height)
-    return set(known.phash)
+            carried.add(row)
+    return carried
 
 
-def _leaders(
-    pins: pa.Table, shas: list[str | None], carried: set[int], tombstones: frozenset[str], known: _Known
-) -> dict[str, int]:
-    """One row for each sha256, the carried one or the first listed; refuses rows that have no picture."""
-    leaders: dict[str, int] = {shas[row] or "": row for row in sorted(carried)}
-    errors: list[str | None] = pins["error"].to_pylist()
-    for row, sha in enumerate(shas):
-        if sha in tombstones or (sha is None and errors[row] == REMOVED):
+def _leaders(rows: _Pins, carried: set[int], tombstones: frozenset[str], known: _Known) -> np.ndarray:
+    """(m,) int64: one row for each picture, the carried one or the first listed, in this order. Refuses rows
+    that have no picture."""
+    removed = rows.known(tombstones)
+    for row in np.flatnonzero(removed | (rows.digest < 0)).tolist():
+        error = None if removed[row] else rows.error(row)
+        if removed[row] or error == REMOVED:
             known.refused[row] = _Refusal("tombstone", REMOVED)
-        elif sha is None:
-            known.refused[row] = _Refusal("not_fetched", errors[row] or "the source gave no picture")
         else:
-            leaders.setdefault(sha, row)
-    return leaders
+            known.refused[row] = _Refusal("not_fetched", error or "the source gave no picture")
+    order = np.concatenate(
+        [np.array(sorted(carried), np.int64), np.flatnonzero((rows.digest >= 0) & ~removed)]
+    )
+    _, first = np.unique(rows.digest[order], return_index=True)
+    return order[np.sort(first)]
 
 
 def _derive_all(
-    rows: list[int], shas: list[str | None], read: Callable[[str], bytes]
+    wanted: Sequence[int], rows: _Pins, read: Callable[[str], bytes]
 ) -> Iterator[Derived | PictureError]:
     def one(row: int) -> Derived | PictureError:
         try:
-            return derive(read(shas[row] or ""))
+            return derive(read(rows.sha(row)))
         except PictureError as error:
             return error
         except CorruptError as error:
             return PictureError("corrupt", f"stored bytes are damaged: {error}")
 
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="decode") as pool:
-        yield from pool.map(one, rows)
+        # A few ahead of whoever takes them: what is made must not pile up.
+        made: deque[Future[Derived | PictureError]] = deque()
+        for row in wanted:
+            made.append(pool.submit(one, row))
+            if len(made) > _AHEAD * WORKERS:
+                yield made.popleft().result()
+        while made:
+            yield made.popleft().result()
 
 
 def _learn(row: int, made: Derived | PictureError, known: _Known) -> None:
@@ -158,104 +216,102 @@ def _learn(row: int, made: Derived | PictureError, known: _Known) -> None:
         return
     known.phash[row] = made.phash
     known.size[row] = (made.width, made.height)
-    known.signature[row] = made.signature
+    known.signature[row] = made.signature.tobytes()
     known.jpeg[row] = made.jpeg
 
 
 def _signatures(
-    shas: list[str | None], read: Callable[[str], bytes], known: _Known
+    rows: _Pins, read: Callable[[str], bytes], known: _Known
 ) -> Callable[[int], np.ndarray | None]:
     def signature(row: int) -> np.ndarray | None:
         if row not in known.signature:  # a carried picture that another may repeat
-            (made,) = _derive_all([row], shas, read)
-            known.signature[row] = None if isinstance(made, PictureError) else made.signature
-        return known.signature[row]
+            (made,) = _derive_all([row], rows, read)
+            known.signature[row] = b"" if isinstance(made, PictureError) else made.signature.tobytes()
+        data = known.signature[row]
+        return np.frombuffer(data, np.uint8) if data else None
 
     return signature
 
 
 def _refuse_copies(
-    rows: list[int],
-    looks: Sequence[Look],
-    shas: list[str | None],
-    read: Callable[[str], bytes],
-    known: _Known,
+    wanted: list[int], looks: Sequence[Look], rows: _Pins, read: Callable[[str], bytes], known: _Known
 ) -> None:
     """Refuse what looks like a picture that was removed."""
-    rows = [row for row in rows if row not in known.refused]
-    if not rows or not looks:
+    wanted = [row for row in wanted if row not in known.refused]
+    if not wanted or not looks:
         return
-    signature = _signatures(shas, read, known)
+    signature = _signatures(rows, read, known)
     copies = copies_of(
-        np.fromiter((known.phash[row] for row in rows), np.uint64, len(rows)),
-        lambda place: signature(rows[place]),
+        known.phash[wanted],
+        lambda place: signature(wanted[place]),
         np.fromiter((look.bits for look in looks), np.uint64, len(looks)),
         np.stack([np.frombuffer(look.levels, np.uint8) for look in looks]),
     )
     for place in np.flatnonzero(copies):
-        known.refused[rows[place]] = _Refusal("tombstone", f"a copy of one {REMOVED}")
+        known.refused[wanted[place]] = _Refusal("tombstone", f"a copy of one {REMOVED}")
 
 
 def _refuse_near(
-    carried: set[int],
-    fresh: list[int],
-    ids: list[str],
-    shas: list[str | None],
-    read: Callable[[str], bytes],
-    known: _Known,
+    carried: set[int], fresh: list[int], rows: _Pins, read: Callable[[str], bytes], known: _Known
 ) -> None:
     order = [*sorted(carried), *fresh]
-    signature = _signatures(shas, read, known)
-    hashes = np.fromiter((known.phash[row] for row in order), np.uint64, len(order))
+    signature = _signatures(rows, read, known)
+    hashes = known.phash[order] if order else np.zeros(0, np.uint64)
     repeats = near_duplicates(hashes, lambda place: signature(order[place]), known=len(carried))
-    for place, original in enumerate(repeats.tolist()):
-        if original >= 0:
-            row, kept = order[place], order[original]
-            bits = (known.phash[row] ^ known.phash[kept]).bit_count()
-            known.refused[row] = _Refusal("near_duplicate", f"of {ids[kept]}, {bits} of 64 bits differ", kept)
+    for place in np.flatnonzero(repeats >= 0).tolist():
+        row, kept = order[place], order[repeats[place]]
+        bits = int(np.bitwise_count(known.phash[row] ^ known.phash[kept]))
+        known.refused[row] = _Refusal("near_duplicate", f"of {rows.id(kept)}, {bits} of 64 bits differ", kept)
 
 
-def _refuse_exact(leaders: dict[str, int], ids: list[str], shas: list[str | None], known: _Known) -> None:
+def _refuse_exact(leaders: np.ndarray, rows: _Pins, known: _Known) -> None:
     """Rows with the bytes of another: what became of that one decides."""
-    for row, sha in enumerate(shas):
-        leader = leaders.get(sha or "", row)
-        if leader == row:
-            continue
+    leader_of = np.full(int(rows.digest.max(initial=-1)) + 2, -1, np.int64)
+    leader_of[rows.digest[leaders]] = leaders
+    mine = leader_of[rows.digest]  # -1 for rows without a picture, and for tombstones
+    for row in np.flatnonzero((mine >= 0) & (mine != np.arange(len(rows)))).tolist():
+        leader = int(mine[row])
         fate = known.refused.get(leader)
         if fate is None or fate.kept is not None:
             kept = leader if fate is None or fate.kept is None else fate.kept
-            known.refused[row] = _Refusal("exact_duplicate", f"the same bytes as {ids[leader]}", kept)
+            known.refused[row] = _Refusal("exact_duplicate", f"the same bytes as {rows.id(leader)}", kept)
         else:
             known.refused[row] = fate
 
 
-def _pictures(pins: pa.Table, rows: list[int], ids: list[str], known: _Known) -> pa.Table:
+def _pictures(rows: _Pins, wanted: list[int], known: _Known) -> pa.Table:
     stands_for: dict[int, list[str]] = {}
     for row, refusal in known.refused.items():
         if refusal.reason == "near_duplicate" and refusal.kept is not None:
-            stands_for.setdefault(refusal.kept, []).append(ids[row])
-    made = {
-        "width": [known.size[row][0] for row in rows],
-        "height": [known.size[row][1] for row in rows],
-        "phash": [known.phash[row] for row in rows],
-        "duplicates": [sorted(stands_for.get(row, [])) for row in rows],
-    }
-    table = pins.take(pa.array(rows, pa.int64()))
-    columns = [
-        pa.array(made[name], kind) if name in made else table[name]
-        for name, kind in zip(schema.PICTURES.names, schema.PICTURES.types, strict=True)
-    ]
-    return pa.Table.from_arrays(columns, schema=schema.PICTURES).combine_chunks()
+            stands_for.setdefault(refusal.kept, []).append(rows.id(row))
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for start in range(0, len(wanted), _ROWS_AT_ONCE):
+            some = wanted[start : start + _ROWS_AT_ONCE]
+            made = {
+                "width": known.size[some, 0],
+                "height": known.size[some, 1],
+                "phash": known.phash[some],
+                "duplicates": [sorted(stands_for.get(row, ())) for row in some],
+            }
+            table = taken(rows.table, some)
+            columns = [
+                pa.array(made[name], kind) if name in made else table[name]
+                for name, kind in zip(schema.PICTURES.names, schema.PICTURES.types, strict=True)
+            ]
+            yield pa.RecordBatch.from_arrays(columns, schema=schema.PICTURES)
+
+    return mapped(batches(), schema.PICTURES)
 
 
-def _rejects(pins: pa.Table, rows: list[int], ids: list[str], known: _Known) -> pa.Table:
-    fates = [known.refused[row] for row in rows]
+def _rejects(rows: _Pins, wanted: list[int], known: _Known) -> pa.Table:
+    fates = [known.refused[row] for row in wanted]
     columns = [
-        [ids[row] for row in rows],
-        pins["sha256"].take(pa.array(rows, pa.int64())),
+        [rows.id(row) for row in wanted],
+        rows.table["sha256"].take(pa.array(wanted, pa.int64())),
         [fate.reason for fate in fates],
         [fate.detail for fate in fates],
-        [None if fate.kept is None else ids[fate.kept] for fate in fates],
+        [None if fate.kept is None else rows.id(fate.kept) for fate in fates],
     ]
     return pa.Table.from_arrays(
         [

@@ -18,7 +18,7 @@ import numpy as np
 
 HAMMING = 8  # bits of 64, at most
 LEVELS = 16  # of 255, the largest difference of any signature value
-_BLOCK = 64  # rows a step: 64 x 100,000 hashes are 50 MB
+_ROWS, _PAIRS = 64, 2**19  # a step, at most; so many pairs are 4 MB
 
 
 def near_duplicates(
@@ -35,8 +35,9 @@ def near_duplicates(
     count = len(hashes)
     repeats = np.full(count, -1, np.int64)
     kept = np.arange(known, dtype=np.int64)
-    for start in range(known, count, _BLOCK):
-        block = hashes[start : start + _BLOCK]
+    step = _step(count)
+    for start in range(known, count, step):
+        block = hashes[start : start + step]
         rows = np.arange(start, start + len(block))
         # Every pair that may matter: the block against what is kept, then against itself.
         others = np.concatenate([kept, rows])
@@ -73,11 +74,17 @@ def copies_of(
 
 def proposed(hashes: np.ndarray, others: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     """Each row of `hashes` (n,) uint64 that is within `HAMMING` bits of some of `others` (m,), and which."""
-    for start in range(0, len(hashes) if len(others) else 0, _BLOCK):
-        block = hashes[start : start + _BLOCK]
+    step = _step(len(others))
+    for start in range(0, len(hashes) if len(others) else 0, step):
+        block = hashes[start : start + step]
         close = np.bitwise_count(block[:, None] ^ others[None, :]) <= HAMMING
         for line in np.flatnonzero(close.any(axis=1)):
             yield start + int(line), np.flatnonzero(close[line])
+
+
+def _step(others: int) -> int:
+    """How many rows are compared with so many others at once."""
+    return max(1, min(_ROWS, _PAIRS // max(1, others)))
 
 
 def _alike(mine: np.ndarray, other: np.ndarray) -> bool:

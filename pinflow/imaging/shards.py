@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tempfile
+from array import array
 from collections.abc import Collection, Sequence
 from typing import overload
 
 import pyarrow as pa
 
 SHARD_ROWS = 1024  # about 30 MB of derivatives
-_IN_MEMORY = 64 * 2**20  # bytes
+_BUFFER = 256 * 2**10  # bytes
 
 
 def keep(table: pa.Table, ids: Collection[str]) -> pa.Table:
@@ -20,23 +21,30 @@ def keep(table: pa.Table, ids: Collection[str]) -> pa.Table:
 
 
 class Spill:
-    """Bytes by number, in memory up to 64 MB and in an unnamed temporary file beyond."""
+    """Bytes by number, in an unnamed temporary file. 16 bytes of memory for each number up to the highest."""
 
     def __init__(self) -> None:
-        self._file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 lives with the object
-        self._spans: dict[int, tuple[int, int]] = {}
+        self._file = tempfile.TemporaryFile(buffering=_BUFFER)  # noqa: SIM115 lives with the object
+        self._spans = array("q")  # start and length by turns; start -1 where there is nothing
         self._end = 0
 
     def __setitem__(self, number: int, data: bytes) -> None:
+        missing = number + 1 - len(self._spans) // 2
+        if missing > 0:
+            self._spans.extend((-1, 0) * missing)
         self._file.seek(self._end)
         self._file.write(data)
-        self._spans[number] = (self._end, len(data))
+        self._spans[2 * number], self._spans[2 * number + 1] = self._end, len(data)
         self._end += len(data)
 
+    def __contains__(self, number: int) -> bool:
+        return number < len(self._spans) // 2 and self._spans[2 * number] >= 0
+
     def __getitem__(self, number: int) -> bytes:
-        start, length = self._spans[number]
-        self._file.seek(start)
-        return self._file.read(length)
+        if number not in self:
+            raise KeyError(number)
+        self._file.seek(self._spans[2 * number])
+        return bytes(self._file.read(self._spans[2 * number + 1]))
 
 
 class Shards(Sequence[pa.Table]):

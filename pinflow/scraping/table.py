@@ -12,6 +12,7 @@ from typing import TypeVar
 import pyarrow as pa
 
 from pinflow import schema
+from pinflow.mapped import mapped
 from pinflow.scraping.files import Files, span
 from pinflow.scraping.pin import Pin
 from pinflow.scraping.previous import Previous, Row
@@ -77,7 +78,7 @@ def assemble(
         for fresh in _chunks(pin for pin in spool.pins() if pin.id not in previous.row_of):
             yield pa.RecordBatch.from_pylist([row(pin, None) for pin in fresh], schema=schema.PINS)
 
-    table = pa.Table.from_batches(batches(), schema.PINS)
+    table = mapped(batches(), schema.PINS, spool.work)
     same = previous.table is not None and table.equals(previous.table)
     return Assembled(
         previous.table if same else table,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 
 import pyarrow as pa
 import pytest
@@ -10,8 +11,8 @@ from PIL import Image
 
 from pinflow import schema
 from pinflow.errors import CorruptError, StoreError
-from pinflow.imaging.curate import Curation, curate
-from pinflow.imaging.derivatives import derive
+from pinflow.imaging.curate import _AHEAD, Curation, _learn, curate
+from pinflow.imaging.derivatives import WORKERS, derive
 from pinflow.imaging.shards import SHARD_ROWS
 from pinflow.tombstones import REMOVED, Look
 from pinflow_tests.imaging.pictures import Listing, encoded, scene
@@ -193,6 +194,27 @@ def test_damaged_storage_refuses_one_picture_and_a_lost_store_stops() -> None:
         curate(listing.table(), lost)
 
 
+def test_what_is_made_does_not_pile_up_before_whoever_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+    ahead: list[int] = []
+
+    def learn(row: int, made: object, known: object) -> None:
+        time.sleep(0.001)  # slower than the threads
+        taken.append(row)
+        _learn(row, made, known)  # type: ignore[arg-type]
+
+    def read(sha256: str) -> bytes:
+        ahead.append(len(ahead) - len(taken))
+        return listing.read(sha256)
+
+    listing = Listing()
+    for number in range(200):
+        listing.add(f"p{number}", f"no picture {number}".encode())
+    monkeypatch.setattr("pinflow.imaging.curate._learn", learn)
+    assert curate(listing.table(), read).rejects.num_rows == 200
+    assert max(ahead) <= (_AHEAD + 1) * WORKERS
+
+
 def test_two_pins_of_one_id_are_an_error() -> None:
     listing = Listing().add("a", None).add("a", None)
     with pytest.raises(ValueError, match="one id"):
@@ -201,7 +223,6 @@ def test_two_pins_of_one_id_are_an_error() -> None:
 
 def test_shards_are_bounded_and_complete(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pinflow.imaging.shards.SHARD_ROWS", 2)
-    monkeypatch.setattr("pinflow.imaging.shards._IN_MEMORY", 1000)  # so that the bytes go through the file
     listing = mixed()
     curation = curate(listing.table(), listing.read)
     assert [len(shard) for shard in curation.shards] == [2, 2, 1]

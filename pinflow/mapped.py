@@ -1,0 +1,52 @@
+"""Tables larger than one likes to hold: their columns lie in a file without a name, mapped into memory."""
+
+from __future__ import annotations
+
+import mmap
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def mapped(batches: Iterable[pa.RecordBatch], schema: pa.Schema, folder: Path | None = None) -> pa.Table:
+    """The batches as one table, each let go once it is written. Its pages are read when they are looked at,
+    and the system may take them back; the file goes with the table.
+
+    `folder` is where there is room for it; else the system's folder for temporary files. Raises `OSError`
+    where it cannot be written.
+    """
+    import pyarrow as pa
+
+    with tempfile.TemporaryFile(dir=folder) as file:
+        with pa.ipc.new_file(file, schema) as writer:
+            for batch in batches:
+                writer.write_batch(batch)
+        file.flush()
+        pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    return pa.ipc.open_file(pa.py_buffer(pages)).read_all()
+
+
+def taken(table: pa.Table, rows: Sequence[int]) -> pa.RecordBatch:
+    """Those rows of a table, in that order. As `Table.take`, which first copies a table of many pieces whole,
+    for every call."""
+    import pyarrow as pa
+
+    wanted = np.asarray(rows, np.int64)
+    order = np.argsort(wanted, kind="stable")
+    pieces = table.to_batches()
+    ends = np.cumsum([piece.num_rows for piece in pieces])
+    cuts = np.searchsorted(wanted[order], ends)
+    found = [
+        piece.take(pa.array(wanted[order[start:end]] - (last - piece.num_rows)))
+        for piece, last, start, end in zip(pieces, ends, [0, *cuts[:-1]], cuts, strict=True)
+        if end > start
+    ]
+    back = np.empty(len(order), np.int64)
+    back[order] = np.arange(len(order))
+    return pa.Table.from_batches(found, table.schema).combine_chunks().take(pa.array(back)).to_batches()[0]
