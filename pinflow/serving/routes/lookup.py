@@ -12,7 +12,10 @@ from pinflow.serving.services import Services
 
 _EXAMPLES = {
     "all attributes of a pin": {"positive": [{"id": "1234"}]},
-    "two of a picture": {"positive": [{"url": "https://example.com/photo.jpg"}], "attributes": ["school", "year"]},
+    "two of a picture": {
+        "positive": [{"url": "https://example.com/photo.jpg"}],
+        "attributes": ["school", "year"],
+    },
 }
 
 
