@@ -71,7 +71,9 @@ def _figures(name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
             one = row[measure]
             kept[f"{about}, {measure}"] = [round(one[part], 4) for part in ("value", "low", "high")]
         for size, taken in row["milliseconds"].items():
-            kept[f"{about}, ms for {size}, median and p95"] = [round(ms, 1) for ms in taken.values()]
+            kept[f"{about}, processor ms for {size}, median and p95"] = [
+                round(ms, 1) for ms in taken.values()
+            ]
         kept |= {f"{about}, {part}": row[part] for part in ("parameters", "bytes", "setting")}
         if row["curve"]:
             kept[f"{about}, validation loss by epoch"] = [round(one["val"], 3) for one in row["curve"]]

@@ -80,9 +80,11 @@ def page(
     title: str,
     *,
     thumbnails: Mapping[str, bytes] | None = None,
+    chapters: Sequence[str] = (),
 ) -> str:
-    """The report as HTML: the decision and why, the plots, a table over all and by label, and the worst
-    queries with what they find. `thumbnails`: WebP by sha256; queries without one are told by digest.
+    """The report as HTML: the decision and why, the plots, a table over all and by label, the worst queries
+    with what they find, and `chapters` (HTML, see that module). `thumbnails`: WebP by sha256; queries without
+    one are told by digest.
     """
     rows = [_row("all labels", report["overall"])]
     rows += [_row(label, spaces) for label, spaces in sorted(report["labels"].items())]
@@ -96,9 +98,18 @@ def page(
 <style>
 body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem }}
 table {{ border-collapse: collapse; font-variant-numeric: tabular-nums }}
+.wide {{ overflow-x: auto }}
+img {{ max-width: 100% }}
+figure {{ margin: 0; width: 10rem }}
+.pictures {{ display: flex; flex-wrap: wrap; gap: .75rem; margin: .75rem 0; align-items: flex-end }}
+.pictures img {{ filter: none; height: 6rem; max-width: 10rem; object-fit: contain; border-radius: 4px }}
+.example div img {{ height: 4rem; margin-right: .2rem }}
+.transfer figure {{ width: auto }}
+.transfer img {{ height: auto; width: 256px; max-width: 100% }}
 th, td {{ padding: .25rem .6rem; text-align: right; border-bottom: 1px solid #8884 }}
 th:first-child, td:first-child {{ text-align: left }}
 small {{ opacity: .6 }}
+td small {{ white-space: nowrap }}
 .queries img {{ filter: none; height: 5rem; border: 3px solid #c0504d; border-radius: 4px }}
 .queries img.right {{ border-color: #2f7d6b }}
 .queries img.query {{ border-color: transparent; margin-right: 1rem }}
@@ -112,11 +123,12 @@ small {{ opacity: .6 }}
 <p>{report["queries"]} test pictures ask, {report["gallery"]} pictures that no training saw answer; a picture
 is relevant if it shares a label. Intervals: 95%, bootstrap over queries.</p>
 <img alt="Metrics of frozen, candidate and served" src="data:image/png;base64,{data}">
-<table><tr><th>label</th>{heads}</tr>{"".join(rows)}</table>
+<div class="wide"><table><tr><th>label</th>{heads}</tr>{"".join(rows)}</table></div>
 {_agreement(report.get("nmi", {}))}
 {_again(report)}
 {_figure("Which label is nearest", confused)}
 {_missed(report.get("worst", []), thumbnails or {})}
+{"".join(chapters)}
 </html>
 """
 

@@ -134,7 +134,7 @@ class Trunk:
 
 
 def load_trunk(name: str = DEFAULT, *, device: str | None = None, engines: Path | None = None) -> Trunk:
-    """The trunk of that timm or open_clip name with the weights it comes with, on the best device by default.
+    """The trunk of that timm or open_clip name with its weights, on the best device unless given.
 
     `engines`: a folder in which a faster form of the network is kept for the next process. Raises
     `TrunkError` for an unknown name (with the nearest known ones) and for weights that are neither

@@ -147,10 +147,10 @@ STAGES: dict[str, Stage] = {
             "evaluation",
             "D",
             False,
-            ("splits", "features", "encoder"),
-            "Frozen, candidate and served side by side, with 95% intervals, on unseen pictures.",
+            ("splits", "features", "images", "encoder", "tagger", "text_encoder"),
+            "Frozen, candidate and served side by side, words, tags and styles, on unseen pictures.",
             ("numpy", "html"),
-            code=2,
+            code=3,
         ),
         Stage(
             "release",

@@ -53,7 +53,7 @@ FLOW = {
         "one_encoder_digest size_equals_embeddings no_tombstone_in_index recall_against_exact",
     ),
     "atlas": ("gallery images", "umap webp", None, ""),
-    "evaluation": ("encoder features splits", "html numpy", None, ""),
+    "evaluation": ("encoder features images splits tagger text_encoder", "html numpy", None, ""),
     "release": (
         "atlas embeddings encoder evaluation gallery images index label_encoder pins projection tagger "
         "text_encoder",

@@ -15,7 +15,7 @@ def chart(rows: Sequence[Mapping[str, Any]], title: str = "") -> bytes:
 
     figure = Figure(figsize=(11, 3.6), dpi=110, layout="constrained")
     size, times, curves = figure.subplots(1, 3)
-    for axes, label in ((size, "file size, MB"), (times, "ms for one picture, median to p95")):
+    for axes, label in ((size, "file size, MB"), (times, "processor ms for one picture, median to p95")):
         for colour, row in zip(COLOURS, rows, strict=False):
             accuracy, x = row["accuracy"], row["bytes"] / 1e6
             if axes is times:

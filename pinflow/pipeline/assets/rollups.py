@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from pinflow import __version__, releases, schema
 from pinflow.errors import CheckFailed, PinflowError
 from pinflow.pipeline import checks
+from pinflow.pipeline.assets.chapters import chapters
 from pinflow.pipeline.assets.encoders import CROPS, read_head, together
 from pinflow.pipeline.assets.previews import read_thumbnails, strip
 from pinflow.pipeline.assets.tagger import served_tagger
@@ -31,6 +32,7 @@ from pinflow.pipeline.resources import House
 from pinflow.store import File, Manifest
 
 SPRITE_CELL = 64  # px
+REPORTS = ("evaluation.html", "evaluation.json", "evaluation.png")
 SWEEP_SECONDS = 24 * 3600.0  # blobs that nothing names are looked for this often
 
 
@@ -200,17 +202,18 @@ def make_evaluation(part: Partition, _: House) -> Manifest:
         found = report(table, rows, heads, crops=crops).to_json()
     picture = plot(found)
     why = {"promoted": encoder.facts["promoted"], "why": encoder.facts["why"]}
-    told = {**found, **why}
-    shown = {sha256 for one in found["worst"] for sha256 in (one["query"], *one["neighbours"])}
     left = part.tombstones.left(table)
-    pairs = zip(left["id"].to_pylist(), left["sha256"].to_pylist(), strict=True)
-    wanted = {one: sha256 for one, sha256 in pairs if sha256 in shown}
+    wanted = dict(zip(left["id"].to_pylist(), left["sha256"].to_pylist(), strict=True))
     seen = {wanted[one]: webp for one, webp in _thumbnails(part).items() if one in wanted}
+    more = chapters(part, {label: features[label] for label in labels}, rows, seen)
+    told = {**found, **why, **more.told}
+    written = page(told, picture, part.collection.name, thumbnails=seen, chapters=more.html)
     return part.draft(
         {
             "evaluation.json": part.put(json.dumps(told, sort_keys=True).encode()),
-            "evaluation.html": part.put(page(told, picture, part.collection.name, thumbnails=seen).encode()),
+            "evaluation.html": part.put(written.encode()),
             "evaluation.png": part.put(picture),
+            **more.files,
         },
         facts={
             "queries": found["queries"],
@@ -228,7 +231,8 @@ def make_release(part: Partition, house: House) -> Manifest:
     gallery, atlas, evaluation = part.read("gallery"), part.read("atlas"), part.read("evaluation")
     encoder = part.read("encoder")
     with part.timed("publish"):
-        files = {**gallery.files, **_renamed(atlas, "atlas"), **evaluation.files, **_label_files(part)}
+        reports = {name: evaluation.files[name] for name in REPORTS}
+        files = {**gallery.files, **_renamed(atlas, "atlas"), **reports, **_label_files(part)}
         files["thumbnails.parquet"] = atlas.files["thumbnails.parquet"]
         files |= served_tagger(part.read("tagger"), encoder.facts["trunk"])
         name = _space(encoder, gallery)

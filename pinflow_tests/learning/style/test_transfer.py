@@ -12,9 +12,9 @@ from PIL import Image
 
 from pinflow.errors import PictureError, TrunkError
 from pinflow.learning.style import vgg
-from pinflow.learning.style.transfer import Recipe, gram, smoothness, transfer
+from pinflow.learning.style.transfer import Recipe, gram, recoloured, smoothness, transfer
 
-RECIPE = Recipe(strength=20, size=64, steps=(8, 8, 8), content=("2_1",), style=("1_1", "2_1"))
+RECIPE = Recipe(strength=20, size=64, steps=(20, 20, 20), content=("2_1",), style=("1_1", "2_1"))
 
 
 def network() -> vgg.Layers:
@@ -56,6 +56,15 @@ def test_the_result_has_the_style_and_still_shows_the_content() -> None:
     assert (grams["made"] - grams["style"]).norm() < 0.6 * (grams["content"] - grams["style"]).norm()
     grey = seen(made).mean(dim=1)[0]
     assert grey[20:44, 24:40].mean() < grey[:10].mean()
+
+
+def test_colours_are_those_of_the_style_and_light_and_dark_stay() -> None:
+    content, style = seen(CONTENT), torch.rand(1, 3, 32, 32) * torch.tensor([0.8, 0.2, 0.1])[:, None, None]
+    made = recoloured(content, style)
+    torch.testing.assert_close(made.mean(dim=(2, 3)), style.mean(dim=(2, 3)), atol=0.05, rtol=0)
+    assert made[0, :, 32, 32].mean() < made[0, :, 2, 2].mean()
+    flat = recoloured(torch.full((1, 3, 8, 8), 0.5), style)
+    torch.testing.assert_close(flat[0, :, 0, 0], style.mean(dim=(0, 2, 3)))
 
 
 def test_the_longest_side_is_as_asked() -> None:
