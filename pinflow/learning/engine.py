@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from pinflow.learning.devices import Plan, plan
 from pinflow.learning.onnx import Session, normalisation, to_onnx
 
 if TYPE_CHECKING:
@@ -52,24 +53,21 @@ class Engine:
 
 def torch_engine(model: torch.nn.Module, preprocess: Preprocess, device: str) -> Engine:
     """The network by torch, on `device`: float32, and float16 on a GPU, which is twice as fast there."""
-    import torch
-
-    model = model.eval().to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    run = _on_device(model, preprocess, device, half=device.startswith("cuda"))
+    how = plan(device)
+    run = _on_device(how.prepare(model.eval()), preprocess, how)
     return Engine("torch", run, _fitting(_CPU if device == "cpu" else _GPU, preprocess))
 
 
-def _on_device(
-    model: torch.nn.Module, preprocess: Preprocess, device: str, *, half: bool
-) -> Callable[[Pixels], Vectors]:
+def _on_device(model: torch.nn.Module, preprocess: Preprocess, how: Plan) -> Callable[[Pixels], Vectors]:
     import torch
 
-    first = normalisation(preprocess).to(device)
+    first = normalisation(preprocess).to(how.device)
+    half = how.precision != "float32"
 
     def run(pixels: Pixels) -> Vectors:
         with torch.inference_mode():
-            batch = first(torch.from_numpy(pixels).to(device))
-            with torch.autocast(torch.device(device).type, torch.float16, enabled=half):
+            batch = first(torch.from_numpy(pixels).to(how.device))
+            with how.autocast():
                 vectors = model(batch).float()
             if half and not bool(torch.isfinite(vectors).all()):  # beyond 65504: a few networks go there
                 vectors = model(batch).float()

@@ -11,6 +11,7 @@ import torch
 
 from pinflow.learning import engine as engines
 from pinflow.learning import trunk as trunks
+from pinflow.learning.devices import Plan
 from pinflow.learning.weights import Preprocess
 from pinflow_tests.learning.conftest import jpeg
 
@@ -141,13 +142,13 @@ def test_half_precision_recomputes_what_overflows(monkeypatch: pytest.MonkeyPatc
         def half_way(self, x: torch.Tensor) -> torch.Tensor:
             return super().forward(x).half() * 1e5
 
-    run = engines._on_device(Loud().eval(), SMALL, "cpu", half=True)
+    run = engines._on_device(Loud().eval(), SMALL, Plan("cpu", "float16"))
     pixels = np.full((2, 32, 32, 3), 200, np.uint8)
     np.testing.assert_allclose(run(pixels), engines.torch_engine(Loud(), SMALL, "cpu").run(pixels), rtol=1e-3)
 
 
 def test_half_precision_is_within_the_tolerance() -> None:
-    half = engines._on_device(Network().eval(), SMALL, "cpu", half=True)
+    half = engines._on_device(Network().eval(), SMALL, Plan("cpu", "float16"))
     whole = engines.torch_engine(Network(), SMALL, "cpu").run
     pixels = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)
     assert not np.array_equal(half(pixels), whole(pixels))
