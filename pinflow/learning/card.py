@@ -21,7 +21,8 @@ def model_card(
     collection: str, about: Mapping[str, Any], *, licences: Iterable[str | None], splits: Iterable[str] = ()
 ) -> str:
     """Markdown. `about`: the description of a release (`encoder`, `labels`, `figures`, and, where known,
-    `queries` and `why`); `licences`: of each pin; `splits`: of each pin, where that is known."""
+    `queries`, `why`, and what the evaluation says of `words` and `tags`); `licences`: of each pin; `splits`:
+    of each pin, where that is known."""
     encoder, of = about["encoder"], [licence or UNKNOWN for licence in licences]
     parts = [
         f"# {collection}",
@@ -41,6 +42,8 @@ def model_card(
         _counted("split", splits),
         "## Measured",
         _figures(about),
+        _words(about.get("words") or {}),
+        _tags(about.get("tags") or {}),
         "## Limits",
         _LIMITS,
         "## Licences",
@@ -69,9 +72,33 @@ def _figures(about: Mapping[str, Any]) -> str:
     )
 
 
+def _words(found: Mapping[str, Any]) -> str:
+    """Recall@10 of search by words, question by question."""
+    figures = found.get("figures")
+    if not figures:
+        return f"Search by words: {found['why']}." if found else ""
+    means = list(dict.fromkeys(name for of in figures.values() for name in of))
+    rows = [
+        (question, *(_interval(of.get(name, {}).get("recall@10")) for name in means))
+        for question, of in figures.items()
+    ]
+    return f"Search by words, recall@10: {found['why']}.\n\n" + _table(("asked", *means), rows)
+
+
+def _tags(found: Mapping[str, Any]) -> str:
+    figures = {name: one for name, one in found.get("figures", {}).items() if one["value"] is not None}
+    if not figures:
+        return f"Tags: {found['why']}." if found else ""
+    return f"Tags: {found['why']}.\n\n" + _table(
+        ("figure", "on test pictures"), [(name, _interval(one)) for name, one in figures.items()]
+    )
+
+
 def _interval(figure: Mapping[str, float | None] | None) -> str:
     if figure is None or figure.get("value") is None:
         return "-"
+    if figure.get("low") is None:
+        return f"{figure['value']:.3f}"
     return f"{figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"
 
 

@@ -52,3 +52,17 @@ def test_a_label_cannot_break_the_table() -> None:
 
 def test_without_figures_it_says_that_there_are_none() -> None:
     assert "Nothing yet" in model_card("shoes", {**ABOUT, "figures": {}}, licences=[])
+
+
+def test_words_and_tags_stand_beside_search_by_picture() -> None:
+    recall = {"recall@1": {}, "recall@10": {"value": 0.75, "low": 0.5, "high": 1.0}}
+    chance = {"recall@10": {"value": 0.1, "low": None, "high": None}}
+    words = {"why": "it helps", "figures": {"unwritten": {"chance": chance, "served": recall}}}
+    tags = {"why": "2 tags", "figures": {"ece": {"value": 0.04, "low": 0.02, "high": 0.06}}}
+    card = model_card("pets", ABOUT | {"words": words, "tags": tags}, licences=[])
+    assert "| unwritten | 0.100 | 0.750 [0.500, 1.000] |" in card
+    assert "| ece | 0.040 [0.020, 0.060] |" in card
+    none = {"why": "0 training pictures have words", "figures": {}}
+    assert "Search by words: 0 training pictures have words." in model_card(
+        "pets", ABOUT | {"words": none}, licences=[]
+    )

@@ -58,7 +58,8 @@ class Content:
         left = removed.left(opened.pins)
         kept = np.flatnonzero(np.isin(opened.pins["id"].to_pylist(), left["id"].to_pylist()))
         found = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
-        about = {**{key: found.get(key) for key in ("queries", "promoted", "why")}, **opened.info}
+        told = ("queries", "promoted", "why", "words", "tags")
+        about = {**{key: found.get(key) for key in told}, **opened.info}
         pins = removed.erase(opened.pins.take(pa.array(kept, pa.int64())))
         return cls(settings, collection, name, folder, about, pins, opened.shared.vectors[kept], store)
 

@@ -318,7 +318,8 @@ def _describe(part: Partition, encoder: Manifest, name: str) -> dict[str, Any]:
 def _card(part: Partition, description: dict[str, Any], gallery: Manifest, evaluation: Manifest) -> File:
     from pinflow.learning.card import model_card
 
-    about = {**description, "why": evaluation.facts["why"], "queries": evaluation.facts["queries"]}
+    found = json.loads(part.store.file(evaluation, "evaluation.json"))
+    about = {**description, **{name: found.get(name) for name in ("why", "queries", "words", "tags")}}
     licences = part.table(gallery, "pins.parquet")["licence"].to_pylist()
     return part.put(model_card(part.collection.name, about, licences=licences).encode())
 
