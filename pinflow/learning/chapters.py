@@ -74,7 +74,7 @@ def tags(
         f"<p>{escape(report['why'])}. Judged on test pictures; intervals: 95%, bootstrap over groups.</p>",
         _table("".join(lines)) if lines else "",
         _png("How sure the tagger was, how often it was right, and every tag", drawn) if drawn else "",
-        f"<h3>{report['suspects']} labels that are probably wrong</h3><p>By confident learning on pictures "
+        f"<h3>{report['suspects']} labels that the tagger doubts</h3><p>By confident learning on pictures "
         f"that the tagger had not seen, the least believable first.</p>"
         f'<div class="pictures">{"".join(doubts)}</div>'
         if doubts

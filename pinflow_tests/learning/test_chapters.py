@@ -76,7 +76,7 @@ def test_tags_show_figures_and_doubted_labels() -> None:
     }
     page = chapters.tags(report, drawn=png(GRAIN), suspects=[one] * 14, thumbnails={"ab" * 32: pot("red")})
     assert "0.875" in page
-    assert "14 labels that are probably wrong" in page
+    assert "14 labels that the tagger doubts" in page
     assert page.count("cats → <strong>dogs</strong>") == chapters.SUSPECTS
     assert page.count("<img") == chapters.SUSPECTS + 1
     assert "abstains" not in page  # coverage was not measured

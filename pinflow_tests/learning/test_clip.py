@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,13 @@ import torch
 from pinflow.errors import TrunkError
 from pinflow.learning import checkpoint, clip, weights
 from pinflow.learning.explaining.lens import load_lens
+from pinflow.learning.head import Head
 from pinflow.learning.style.statistics import load_style
+from pinflow.learning.text.contenders import of_clip
+from pinflow.learning.text.tower import Shares
+from pinflow.learning.text.tune import fit_tower
 from pinflow.learning.trunk import Trunk, load_trunk
+from pinflow.retrieval.words import Meaning, load_sentences
 from pinflow_tests.learning.conftest import jpeg
 
 open_clip = pytest.importorskip("open_clip")
@@ -62,6 +68,24 @@ def test_its_words_lie_in_the_same_space(tiny: str) -> None:
         tokens = open_clip.get_tokenizer("tiny-clip")(texts[:1])
         expected = whole.encode_text(tokens, normalize=True)[0].numpy()
     np.testing.assert_allclose(found[0], expected, atol=1e-5)
+
+
+def test_a_release_that_was_made_with_them_loads_them_again_by_name(tiny: str) -> None:
+    pictures = np.random.default_rng(0).normal(size=(40, 24)).astype(np.float32)
+    pictures /= np.linalg.norm(pictures, axis=1, keepdims=True)
+    untuned, tuned = of_clip(tiny, clip.load_clip_text(tiny).encode, Head(), 24)
+    texts = [f"picture number {i}" for i in range(40)]
+    towers = [
+        fit_tower(pictures, one.encode(texts), np.arange(40), one.recipe, start=one.start)
+        for one in (untuned, tuned)
+    ]
+    said = clip.load_clip_text(tiny).encode(["a fish"])
+    np.testing.assert_allclose(towers[0].apply(said), said, atol=1e-5)
+    assert np.abs(towers[1].apply(said) - said).max() > 1e-3
+    meaning = Meaning(towers[0].to_bytes(), Shares(1.0, 0.0), partial(load_sentences, tiny))
+    found = meaning.beside(np.zeros(40, np.float32), False, "a fish", pictures)
+    assert found.argmax() == (pictures @ said[0]).argmax()
+    assert found.max() == pytest.approx(1)
 
 
 def test_a_tuned_one_is_kept_and_read_as_any_trunk(tiny: str) -> None:

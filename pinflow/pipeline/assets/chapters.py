@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -20,7 +20,7 @@ from pinflow.store import File, Manifest
 if TYPE_CHECKING:
     from pinflow.learning.dataset import Dataset
 
-TRANSFER = "transfer.json"  # which pictures, by sha256
+TRANSFER = "transfer.json"  # which pictures, by sha256, and how
 CHOSEN_FROM = 40  # pictures at least, so that a small collection does not wait for it
 DRAWN = ("content.png", "manner.png", "result.png")  # the pictures of the transfer, as they were used
 
@@ -51,6 +51,11 @@ def chapters(
     with part.timed("style_report"):
         encoder = part.read("encoder")
         data = join(together(part, dict(features)), rows)
+        # Of columns that nobody declared, most are a site's own numbers and names.
+        declared = {
+            name: data.attributes[name] for name in part.collection.attributes if name in data.attributes
+        }
+        data = replace(data, attributes=declared)
         whitening = Whitening.from_bytes(part.store.file(encoder, "style.safetensors"))
         styles = whitening.apply(_styles(part, features, data))
         found = style_report(data, read_head(part, encoder, "served").apply(data.vectors), styles)
@@ -71,14 +76,14 @@ def transferred(part: Partition, thumbnails: Mapping[str, bytes]) -> tuple[dict[
     takes up to a minute, so the last state's stand as long as both pictures do."""
     from pinflow.learning.style import vgg
     from pinflow.learning.style.pair import choose_pair
-    from pinflow.learning.style.transfer import transfer
+    from pinflow.learning.style.transfer import Recipe, transfer
 
     if not vgg.available():
         return {}, [], f"Not drawn here: its weights are not installed. {vgg.ADVICE}"
     before = part.previous
     if before and TRANSFER in before.files:
-        pair = json.loads(part.store.file(before, TRANSFER))
-        if all(one in thumbnails for one in pair):
+        pair, recipe = json.loads(part.store.file(before, TRANSFER))
+        if recipe == str(Recipe()) and all(one in thumbnails for one in pair):
             kept = {name: before.files[name] for name in (TRANSFER, *DRAWN)}
             return kept, [part.store.file(before, name) for name in DRAWN], ""
     chosen = choose_pair(thumbnails) if len(thumbnails) >= CHOSEN_FROM else None
@@ -92,7 +97,7 @@ def transferred(part: Partition, thumbnails: Mapping[str, bytes]) -> tuple[dict[
     with part.timed("transfer"):
         drawn = [content, manner, transfer(content, manner, vgg.load_vgg())]
     files = {name: part.put(data) for name, data in zip(DRAWN, drawn, strict=True)}
-    return {TRANSFER: part.put(json.dumps(chosen).encode()), **files}, drawn, ""
+    return {TRANSFER: part.put(json.dumps([chosen, str(Recipe())]).encode()), **files}, drawn, ""
 
 
 def _styles(part: Partition, features: Mapping[str, Manifest], data: Dataset) -> Any:
