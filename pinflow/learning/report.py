@@ -99,6 +99,7 @@ def page(
 body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem }}
 table {{ border-collapse: collapse; font-variant-numeric: tabular-nums }}
 .wide {{ overflow-x: auto }}
+.wide td:first-child {{ min-width: 8rem }}
 img {{ max-width: 100% }}
 figure {{ margin: 0; width: 10rem }}
 .pictures {{ display: flex; flex-wrap: wrap; gap: .75rem; margin: .75rem 0; align-items: flex-end }}

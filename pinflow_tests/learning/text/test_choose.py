@@ -112,6 +112,17 @@ def test_words_that_say_nothing_of_the_pictures_leave_what_is_written_alone() ->
     assert choice.shares == (1, 1)
 
 
+def test_a_script_that_the_sentence_encoder_cannot_read_leaves_what_is_written_alone() -> None:
+    def unread(texts: list[str]) -> np.ndarray:
+        return np.tile(SENTENCES[0], (len(texts), 1))
+
+    said = [[f"рыба 魚 about {i}"] for i in range(N)]
+    choice = choose(replace(WORDS, own=said), of_minilm(unread), exact, nothing)
+    assert choice.means == "captions"
+    assert choice.tower is not None
+    assert np.isfinite(choice.tower.apply(SENTENCES)).all()
+
+
 def test_test_pictures_choose_nothing() -> None:
     of_test = (SPLIT == "test")[:, None]
     other = replace(WORDS, vectors=np.where(of_test, unit(RNG.normal(size=PICTURES.shape)), PICTURES))
