@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio.to_thread
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.staticfiles import StaticFiles
@@ -63,6 +64,9 @@ ROUTERS = (
 )
 # Models that routes read by hand, so that FastAPI does not see them.
 MODELS = (Query, TagQuestion, LookUp, PriceQuery, Problem)
+# Requests that are worked on at once; the rest waits in line. More would decode more pictures at a time than
+# memory is for, and gain nothing: it is as many as one pass of a network takes (`batching.MOST`).
+THREADS = 16
 _GZIP_FROM_BYTES = 1024
 _GZIP_LEVEL = 5  # 9 takes twice the time for a hundredth of the size
 
@@ -84,6 +88,7 @@ def make_app(
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
         releases.start()
         yield
         await services.links.close()
