@@ -272,6 +272,14 @@ def write_cursor(release: str, query: Query, offset: int) -> str:
     return base64.urlsafe_b64encode(content.encode()).decode().rstrip("=")
 
 
+def release_of(cursor: str) -> str | None:
+    """The id of the release that a cursor belongs to; None for what is no cursor."""
+    try:
+        return str(_opened(cursor)[0])
+    except _DAMAGED:
+        return None
+
+
 def read_cursor(release: str, query: Query) -> int:
     """The offset in the query's cursor, 0 without one.
 
@@ -280,11 +288,9 @@ def read_cursor(release: str, query: Query) -> int:
     if query.cursor is None:
         return 0
     try:
-        padded = query.cursor + "=" * (-len(query.cursor) % 4)
-        content = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-        of_release, digest, offset = content
+        of_release, digest, offset = _opened(query.cursor)
         valid = isinstance(offset, int) and not isinstance(offset, bool) and 0 < offset < 1 << 40
-    except (ValueError, TypeError, UnicodeDecodeError, RecursionError) as error:
+    except _DAMAGED as error:
         raise SearchError(
             "cursor: not one that this server gave; leave it out to start again", "cursor"
         ) from error
@@ -293,3 +299,12 @@ def read_cursor(release: str, query: Query) -> int:
     if of_release != release:
         raise SearchError("cursor: the collection was renewed since; leave it out to start again", "cursor")
     return int(offset)
+
+
+_DAMAGED = (ValueError, TypeError, UnicodeDecodeError, RecursionError)
+
+
+def _opened(cursor: str) -> tuple[Any, Any, Any]:
+    padded = cursor + "=" * (-len(cursor) % 4)
+    release, digest, offset = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+    return release, digest, offset

@@ -17,6 +17,7 @@ from typing import Protocol
 
 from pinflow.errors import PinflowError
 from pinflow.retrieval.encoding import LoadTrunk, Trunk, load_trunk
+from pinflow.retrieval.query import release_of
 from pinflow.retrieval.searcher import Searcher
 from pinflow.retrieval.words import LoadSentences, Sentences, load_sentences
 from pinflow.tombstones import Tombstones
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
 MAX_RETRY_SECONDS = 60.0
+PAGING_SECONDS = 600.0  # a person who looks through results has the next page for so long after a renewal
 
 
 class Source(Protocol):
@@ -55,6 +57,8 @@ class State:
     refused: str | None = None  # id of the release that could not be opened
     failures: int = 0
     retry_at: float = 0.0  # time.monotonic()
+    before: Searcher | None = None  # what was served last, for who pages through it
+    before_until: float = 0.0  # time.monotonic()
 
 
 class Releases:
@@ -112,6 +116,13 @@ class Releases:
         state = self._states.get(collection)
         return None if state is None else state.searcher
 
+    def paging(self, collection: str, cursor: str | None) -> Searcher | None:
+        """The release that a cursor belongs to, if it was replaced of late; else the one being served."""
+        state = self._states.get(collection)
+        if state is None or cursor is None or state.before is None:
+            return self.get(collection)
+        return state.before if release_of(cursor) == state.before.release.id else state.searcher
+
     @property
     def problem(self) -> str | None:
         """Why the list of collections itself could not be read, or None."""
@@ -149,12 +160,15 @@ class Releases:
         """Leave out what was removed since the last poll."""
         if state.searcher is None:
             return state
+        if state.before is not None and time.monotonic() > state.before_until:
+            state = replace(state, before=None)
         try:
             removed = self._source.removed(name)
             if removed.digest == state.searcher.removed.digest:
                 return state
             self._source.drop_holding(name, removed, state.searcher.release.id)
-            return replace(state, searcher=state.searcher.without(removed))
+            before = None if state.before is None else state.before.without(removed)
+            return replace(state, searcher=state.searcher.without(removed), before=before)
         except Exception as error:  # noqa: BLE001 - as above; what was hidden stays hidden
             return replace(state, problem=_told(f"{name}: removed pins", error))
 
@@ -175,10 +189,10 @@ class Releases:
         try:
             wanted = self._source.current(name)
             if wanted is None:
-                return State(state.searcher, "no release is published")
+                return replace(state, problem="no release is published")
             removed = self._source.removed(name)
             if state.searcher is not None and state.searcher.release.id == wanted:
-                return State(state.searcher)
+                return replace(state, problem=None, refused=None, failures=0)
             if wanted == state.refused and time.monotonic() < state.retry_at:
                 return state
             folder = self._source.fetch(name, wanted)
@@ -190,12 +204,12 @@ class Releases:
         except Exception as error:  # noqa: BLE001 - as above; the old release goes on being served
             failures = state.failures + 1 if wanted == state.refused else 1
             retry_at = time.monotonic() + min(MAX_RETRY_SECONDS, self._every * 2**failures)
-            return State(
-                state.searcher, _told(f"{name}: release {wanted}", error), wanted, failures, retry_at
-            )
+            told = _told(f"{name}: release {wanted}", error)
+            return replace(state, problem=told, refused=wanted, failures=failures, retry_at=retry_at)
         self._source.drop_holding(name, removed, wanted)
         log.info("%s: serving release %s", name, wanted)
-        return State(searcher)
+        before = None if state.searcher is None else state.searcher.without(removed)
+        return State(searcher, before=before, before_until=time.monotonic() + PAGING_SECONDS)
 
     def _follow(self) -> None:
         warmed: set[str] = set()

@@ -7,7 +7,8 @@ import time
 import pytest
 from starlette.testclient import TestClient
 
-from pinflow.errors import CorruptError
+from pinflow.errors import CorruptError, SearchError
+from pinflow.retrieval.query import Example, Query
 from pinflow.serving.app import make_app
 from pinflow.serving.releases import Releases
 from pinflow.settings import Settings
@@ -177,6 +178,34 @@ def test_a_swap_under_load_drops_no_request(source, releases):
             caller.join()
     assert failures == []
     assert seen == {"r1", "r2"}
+
+
+def test_a_cursor_lasts_through_a_renewal_and_hides_what_is_removed_since(source, releases, monkeypatch):
+    source.publish("drawings", "r2", pins=make_pins()[:20])
+    source.point("drawings", "r1")
+    releases.poll()
+    query = Query(positive=[Example(text="drawn")], limit=30)
+    first = releases.get("drawings").search(query)
+    last = query.model_copy(update={"cursor": first.next_cursor})
+    whole = releases.get("drawings").search(last)
+
+    source.point("drawings", "r2")
+    releases.poll()
+    assert served(releases) == "r2"
+    again = releases.paging("drawings", first.next_cursor).search(last)
+    assert (again.release, again.results) == ("r1", whole.results)
+    assert releases.paging("drawings", None).release.id == "r2"
+    assert releases.paging("drawings", "nonsense").release.id == "r2"
+
+    gone = whole.results[0].id
+    source.stones["drawings"] = stones(gone)
+    releases.poll()
+    assert gone not in {one.id for one in releases.paging("drawings", first.next_cursor).search(last).results}
+
+    monkeypatch.setattr("pinflow.serving.releases.time.monotonic", lambda: 1e9)
+    releases.poll()
+    with pytest.raises(SearchError, match="renewed since"):
+        releases.paging("drawings", first.next_cursor).search(last)
 
 
 def stones(*ids, pictures=(), digest="d1"):

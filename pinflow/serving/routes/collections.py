@@ -59,7 +59,7 @@ def router(services: Services) -> APIRouter:
         min_score: float | None = None,
     ) -> Response:
         """The same as a search with the pin as its only example, as an address that can be kept."""
-        searcher = services.searcher(name)
+        searcher = services.releases.paging(name, cursor) or services.searcher(name)
         _known(searcher, id)
         query = Query(
             positive=[Example(id=id)],

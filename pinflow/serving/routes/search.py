@@ -66,7 +66,7 @@ def router(services: Services) -> APIRouter:
 
 async def answered(services: Services, name: str, query: Query, request: Request) -> Response:
     """The answer to a search, measured, and remembered once it is on its way."""
-    searcher = services.searcher(name)
+    searcher = services.releases.paging(name, query.cursor) or services.searcher(name)
     answer: Answer = await run_in_threadpool(searcher.search, query)
     fetch = getattr(request.state, "fetch_ms", None)
     if fetch is not None:
