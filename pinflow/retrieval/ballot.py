@@ -79,7 +79,8 @@ def outsiders(
     answers = np.arange(len(vectors)) if among is None else np.flatnonzero(among)
     if not len(answers):
         return scores, rows
-    most = int(np.bincount(groups[answers]).max())  # so many of its own may stand before the others
+    # So many of its own may stand before the others.
+    most = int(np.unique(groups[answers], return_counts=True)[1].max())
     near, found = exact(vectors, np.ascontiguousarray(vectors[asked]), count + most, answers)
     for i, row in enumerate(asked.tolist()):
         kept = (found[i] >= 0) & (groups[found[i]] != groups[row])

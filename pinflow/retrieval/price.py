@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,7 +27,7 @@ from pinflow.retrieval.searcher import Searcher
 from pinflow.retrieval.votes import SURE
 
 SIDE = 512  # px that a photo is cut up at: a segment of half its width still fills what a trunk sees
-MOST_BOXES = 20
+MOST_BOXES = 12  # half a second of GrabCut each
 WIDEST = 20.0  # times the low end: a price between 20 and 400 helps nobody
 SHOWN = 6
 _SMALL = 64  # px; a smaller cut-out is enlarged, as the decoder takes none under 32
@@ -131,14 +132,14 @@ def price(searcher: Searcher, wanted: PriceQuery, load: LoadSegmenter | None = N
     pixels = np.asarray(picture)
     scale = pixels.shape[1] / width
     if wanted.boxes is None:
-        segments, by = _found(pixels, (load or default_segmenter)(wanted.segmenter))
+        segments, by = found(pixels, (load or default_segmenter)(wanted.segmenter))
         slugs = [given] * len(segments)
     else:
         segments = [_drawn(pixels, Box(*asked.box), scale, (width, height)) for asked in wanted.boxes]
         by = "person"
     if not segments:
         return PriceAnswer(segments=[], width=width, height=height, release=searcher.release.id)
-    cuts = [_as_png(cut_out(pixels, one, white=wanted.background == "white")) for one in segments]
+    cuts = [as_png(cut_out(pixels, one, white=wanted.background == "white")) for one in segments]
     vectors = searcher.vectors([Example(image=cut) for cut in cuts], searcher.release.shared, "positive")
     counter = _Counter(searcher, wanted)
     priced = []
@@ -247,18 +248,25 @@ class _Counter:
 
 
 def default_segmenter(name: str | None) -> Segmenter:
-    """That of `imaging.segments`, its weights under `PINFLOW_HOME`."""
-    from pinflow.imaging.segments.choose import segmenter
+    """That of `imaging.segments`, its weights under `PINFLOW_HOME`, read once."""
     from pinflow.settings import Settings
 
-    return segmenter(Path(Settings().home_path) / "models", name)
+    return _loaded(Settings().home_path / "models", name)
+
+
+@lru_cache(maxsize=4)
+def _loaded(models: Path, name: str | None) -> Segmenter:
+    from pinflow.imaging.segments.choose import segmenter
+
+    return segmenter(models, name)
 
 
 def _slug(searcher: Searcher, category: str | None) -> str | None:
     return None if category is None else searcher.slug(category, "category")
 
 
-def _found(pixels: Pixels, segmenter: Segmenter) -> tuple[list[Segment], str]:
+def found(pixels: Pixels, segmenter: Segmenter) -> tuple[list[Segment], str]:
+    """The segments of a picture, and who found them; the whole of it where nothing stands out."""
     segments = list(segmenter.segments(pixels))
     if segments:
         return segments, segmenter.name
@@ -276,7 +284,8 @@ def _drawn(pixels: Pixels, box: Box, scale: float, size: tuple[int, int]) -> Seg
     return Segment(cut(pixels, part).mask, part, 1.0)
 
 
-def _as_png(pixels: Pixels) -> bytes:
+def as_png(pixels: Pixels) -> bytes:
+    """A cut-out as a picture file that every decoder takes."""
     from PIL import Image
 
     picture = Image.fromarray(pixels)

@@ -13,7 +13,7 @@ def test_importing_imaging_and_projecting_is_light() -> None:
         "import importlib, pkgutil, sys\n"
         "for room in ('imaging', 'projecting'):\n"
         "    package = importlib.import_module('pinflow.' + room)\n"
-        "    for module in pkgutil.iter_modules(package.__path__, package.__name__ + '.'):\n"
+        "    for module in pkgutil.walk_packages(package.__path__, package.__name__ + '.'):\n"
         "        importlib.import_module(module.name)\n"
         f"print([name for name in {HEAVY!r} if name in sys.modules])"
     )

@@ -83,6 +83,12 @@ class TestOutsiders:
         assert rows[0].tolist() == np.argsort(-cosine)[:5].tolist()
         assert scores[0] == pytest.approx(np.sort(cosine)[::-1][:5], abs=1e-6)
 
+    def test_a_group_may_be_called_anything(self):
+        vectors, _ = clouds(10)
+        groups = np.where(np.arange(10) < 4, -1, 10**12)
+        _, rows = outsiders(vectors, np.array([0]), groups, 6)
+        assert set(rows[0]) == set(range(4, 10))
+
     def test_only_those_among_may_answer_and_the_rest_is_padding(self):
         vectors, _ = clouds(10)
         scores, rows = outsiders(vectors, np.array([0]), np.arange(10), 4, np.arange(10) < 3)

@@ -26,7 +26,7 @@ THRESHOLD = 0.5
 
 
 class IsNet:
-    """Over onnxruntime; made once, used by one thread at a time."""
+    """Over onnxruntime. Safe to use from several threads."""
 
     name = "isnet"
 

@@ -21,7 +21,7 @@ SAME = 0.8  # two masks that overlap by so much of the smaller one are one thing
 
 
 class MaskRcnn:
-    """On the processor or a GPU, wherever its network is; one thread at a time."""
+    """On the processor or a GPU, wherever its network is. Safe to use from several threads."""
 
     name = "maskrcnn"
 
