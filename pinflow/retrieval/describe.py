@@ -37,9 +37,11 @@ def describe(release: Release, hidden: Mask | None = None) -> dict[str, Any]:
                 **about,
                 **({"pictures": counts[slug]} if counts else {}),
                 "cover": covers.get(slug),
+                "own_space": slug in release.local,
             }
             for slug, about in info["labels"].items()
         ],
+        "spaces": ["shared", *(["style"] if release.style is not None else [])],
         "prices": _prices(pins),
         "licences": _values(pins.column("licence")),
         "attributes": _attribute_names(pins),

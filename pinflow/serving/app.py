@@ -108,7 +108,7 @@ def make_app(
     problems.install(app)
     for router in ROUTERS:
         app.include_router(router(services))
-    app.include_router(pages.router(app))
+    app.include_router(pages.router(app, services))
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     _layers(app, services, only_this_machine)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # the way FastAPI documents

@@ -1,41 +1,49 @@
 // The search page: keeps the address, the request and what is shown in step.
 
-import { START, format, isSearch, parse, request } from "./state.js";
-import { element, labelTile, subject, tile } from "./tiles.js";
+import { ask, can, collectionPath, json, told } from "./api.js";
+import { collect } from "./collect.js";
+import { $, element, plain } from "./dom.js";
+import { open } from "./panel.js";
+import { keep, marksOf, rate, showMarks } from "./rating.js";
+import { START, UNFILTERED, address, byPicture, isNarrowed, isScored, isSearch, parse, request, webAddress } from "./state.js";
+import { chip, labelTile, named, subject, tile } from "./tiles.js";
+import { takePictures } from "./taking.js";
 
-const $ = (id) => document.getElementById(id);
 const MAX_UPLOAD = 20 * 1024 * 1024;
+const SHOWN_CHIPS = 4;
+const VALUES = ["min", "max", "without", "licence", "style", "variety", "score"]; // fields that hold a part of the state
+
+const about = JSON.parse($("collection-data").textContent);
+const path = collectionPath(about.name);
+const queries = new Map(about.labels.map((label) => [label.slug, label.query]));
+const pins = new Map(); // shown, by id
 
 let state = parse(location.search);
 let file = null; // the picture dropped, pasted or chosen; it lives here alone
 let preview = ""; // its object URL
-let about = null; // the collection
+let board = null; // the board that is searched by
 let cursor = null;
 let shown = 0;
 let asking = new AbortController();
 
-const queries = () => new Map(about.labels.map((label) => [label.slug, label.query]));
-
-async function ask(path, options = {}) {
-  const response = await fetch(path, { signal: asking.signal, ...options });
-  if (response.ok) return response.json();
-  const problem = await response.json().catch(() => ({}));
-  throw new Error(problem.detail || `The server answered ${response.status}.`);
-}
+const send = (where, options = {}) => ask(where, { signal: asking.signal, ...options });
+const pinThumb = (id) => `${path}/thumbnails/${encodeURIComponent(id)}`;
+// A mark belongs to a search that can be asked again: not to a picture that was sent, nor to a board.
+const judging = () => isScored(state, file) && !file && !board;
+const body = () => request(state, about, file);
 
 function fail(error) {
-  if (error.name === "AbortError") return;
-  const away = error instanceof TypeError;
-  $("error").textContent = away ? "The server cannot be reached. Check that it runs, then try again." : error.message;
+  const text = told(error);
+  if (text === null) return;
+  $("error").textContent = text;
   $("error").hidden = false;
   $("status").textContent = "";
   $("results").removeAttribute("aria-busy");
 }
 
-function go(change, replace = false) {
-  if (change.id || change.collection !== undefined) forget();
+function go(change) {
   state = { ...state, ...change };
-  history[replace ? "replaceState" : "pushState"](null, "", format(state));
+  history.pushState(null, "", address(about.name, state));
   render();
 }
 
@@ -46,30 +54,12 @@ function forget() {
   $("file").value = "";
 }
 
-async function open() {
-  const { collections } = await ask("/v1/collections");
-  if (!collections.length) throw new Error("No collection is served yet. Run `make demo`, or `pinflow run`.");
-  const names = collections.map((each) => each.name);
-  $("collection").replaceChildren(...names.map((name) => element("option", { value: name }, name)));
-  $("collection").disabled = false;
-  if (!state.collection) state.collection = names[0];
-  if (!names.includes(state.collection)) {
-    const missing = state.collection;
-    state = { ...START, collection: names[0] };
-    throw new Error(`There is no collection “${missing}”. Choose one above.`);
-  }
-}
-
 async function render() {
   asking.abort();
   asking = new AbortController();
   $("error").hidden = true;
   try {
-    if (about?.name !== state.collection) {
-      about = null;
-      if (!$("collection").options.length || $("collection").disabled) await open();
-      about = await ask(`/v1/collections/${encodeURIComponent(state.collection)}`);
-    }
+    await useBoard();
     controls();
     if (!isSearch(state, file)) start();
     await search();
@@ -78,16 +68,51 @@ async function render() {
   }
 }
 
+async function useBoard() {
+  if (!state.board) board = null;
+  else if (board?.id !== state.board) {
+    board = await send(`/v1/boards/${encodeURIComponent(state.board)}`);
+  }
+}
+
 function controls() {
-  $("collection").value = state.collection;
-  $("words").value = state.words;
-  const like = preview || (state.id && pinThumb(state.id));
-  $("example").hidden = !like;
-  if (like) $("example-picture").src = like;
-  $("words").placeholder = like ? "Add words" : "Search by words, or drop a picture";
   const searching = isSearch(state, file);
-  $("filters").hidden = !searching;
+  const pictured = byPicture(state, file);
+  $("words").value = state.words;
+  $("words").placeholder = pictured ? "Add words" : "Search by words, or drop a picture";
+  $("examples").replaceChildren(...chips());
+  $("filters").hidden = false;
   $("start").hidden = searching;
+  labels();
+  for (const name of VALUES) if ($(name)) $(name).value = state[name] || ($(name).type === "range" ? 0 : "");
+  if ($("colour")) $("colour").value = state.colour || "#808080";
+  $("local").checked = Boolean(state.local);
+  $("local-of").hidden = !about.labels.some((label) => label.slug === state.label && label.own_space);
+  if ($("style")) $("style-of").hidden = !pictured || Boolean(state.local);
+  if ($("variety")) $("variety").parentElement.hidden = !isScored(state, file);
+  $("score-of").hidden = $("without").parentElement.hidden = !isScored(state, file);
+  const refined = ["without", "licence", "style", "variety", "score", "local", "colour"].filter((name) => state[name]).length;
+  $("refine").dataset.count = refined || "";
+  if ($("judge")) $("judge").hidden = !judging();
+  if ($("judge")) $("judge").setAttribute("aria-pressed", String(Boolean(state.judge)));
+  if ($("keep")) $("keep").hidden = !searching || Boolean(file);
+  $("results").classList.toggle("judged", Boolean(state.judge));
+}
+
+function chips() {
+  const like = [...state.like.map((id) => ["like", id, false]), ...state.unlike.map((id) => ["unlike", id, true])];
+  const shownOnes = like.slice(0, SHOWN_CHIPS).map(([kind, id, away]) =>
+    chip(kind, id, pinThumb(id), away ? "a picture that is left out" : "the picture", away));
+  return [
+    preview && chip("file", "", preview, "your picture"),
+    board && chip("board", board.id, "", `the board ${board.name}`),
+    ...state.urls.map((url) => chip("urls", url, "", "the picture of the web")),
+    ...shownOnes,
+    like.length > SHOWN_CHIPS && element("span", { class: "soft" }, `+${like.length - SHOWN_CHIPS}`),
+  ].filter(Boolean);
+}
+
+function labels() {
   const all = element("button", { type: "button", "data-label": "", "aria-pressed": String(!state.label) }, "All");
   const buttons = about.labels
     .filter((label) => label.pictures)
@@ -104,69 +129,62 @@ function controls() {
   const pressed = $("labels").querySelector("[aria-pressed=true]");
   if (focused !== undefined) pressed?.focus({ preventScroll: true });
   if (pressed && pressed !== all) $("labels").scrollLeft = pressed.offsetLeft - $("labels").offsetLeft - 16;
-  const range = about.prices[0];
-  $("price").hidden = !range;
-  if (range) {
-    $("currency").textContent = range.currency ?? "Price";
-    $("min").placeholder = String(Math.floor(range.min));
-    $("max").placeholder = String(Math.ceil(range.max));
-    $("min").value = state.min;
-    $("max").value = state.max;
-  }
-  $("release").textContent = `${about.pictures} pictures · release ${about.release}`;
 }
-
-const pinThumb = (id) => `/v1/collections/${encodeURIComponent(state.collection)}/thumbnails/${encodeURIComponent(id)}`;
 
 function start() {
   document.title = `${about.name} · pinflow`;
-  $("title").textContent = about.description || about.name;
-  $("about").textContent =
-    `${about.pictures} pictures under ${about.labels.length} labels. Drop a picture anywhere on this page, paste one, or describe what you look for.`;
-  $("tiles").replaceChildren(...about.labels.map((label) => labelTile(label, state)));
+  $("tiles").replaceChildren(...about.labels.map((label) => labelTile(label, about.name)));
 }
 
-function post(body) {
-  const path = `/v1/collections/${encodeURIComponent(state.collection)}/search`;
-  if (!file) {
-    return ask(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
-  }
+/** The options of a request with that body, and the picture that was sent. */
+function carrying(asked) {
+  if (!file) return json(asked);
   const form = new FormData();
-  form.append("query", JSON.stringify(body));
+  form.append("query", JSON.stringify(asked));
   form.append("file", file);
-  return ask(path, { method: "POST", body: form });
+  return { method: "POST", body: form };
+}
+
+function post(asked) {
+  if (board) return send(`/v1/boards/${encodeURIComponent(board.id)}/search`, json({ collection: about.name, query: asked }));
+  return send(`${path}/search`, carrying(asked));
 }
 
 async function search() {
   $("results").setAttribute("aria-busy", "true");
   $("status").textContent = "Searching…";
-  const [answer, pin] = await Promise.all([
-    post(request(state, about, file)),
-    state.id && !file ? ask(`/v1/collections/${encodeURIComponent(state.collection)}/pins/${encodeURIComponent(state.id)}`) : null,
-  ]);
-  const scored = Boolean(file || state.id || state.words);
-  const like = Boolean(file || pin);
+  const alone = state.like.length + state.urls.length + Boolean(file) + Boolean(board) === 1 && !state.unlike.length;
+  const known = alone && state.like.length ? send(`${path}/pins/${encodeURIComponent(state.like[0])}`) : null;
+  const [answer, pin, judged] = await Promise.all([post(body()), known, judgements()]);
+  const like = alone && !board;
   $("subject").hidden = !like;
-  if (like) $("subject").replaceChildren(...subject(file ? null : pin, preview, queries()));
+  if (like) $("subject").replaceChildren(...subject(pin, preview, about.name, queries));
   $("results").replaceChildren();
+  pins.clear();
   shown = 0;
-  add(answer, scored);
+  add(answer);
+  if (judged) showMarks($("results"), judged);
   $("results").removeAttribute("aria-busy");
-  const searched = state.words || pin?.title || queries().get(state.label);
-  if (isSearch(state, file)) document.title = `${searched || "Search"} · pinflow`;
+  const searched = state.words || pin?.title || board?.name || queries.get(state.label) || "Search";
+  $("heading").hidden = like || !isSearch(state, file);
+  $("heading").textContent = `Results: ${searched}`;
+  if (isSearch(state, file)) document.title = `${searched} · pinflow`;
   scrollTo({ top: 0 });
 }
 
-function add(answer, scored) {
-  const tiles = answer.results.map((pin) => tile(pin, state, queries(), scored));
+const judgements = () => (can("numbers") && state.judge && judging() ? marksOf(about.name, body(), asking.signal) : null);
+
+function add(answer) {
+  const scored = isScored(state, file);
+  for (const pin of answer.results) pins.set(pin.id, pin);
+  const tiles = answer.results.map((pin) => tile(pin, about.name, state, queries, scored));
   $("results").append(...tiles);
   shown += tiles.length;
   cursor = answer.next_cursor;
   $("more").hidden = !cursor;
   $("empty").hidden = shown > 0;
-  const narrowed = state.label || state.min || state.max;
-  $("clear").hidden = !narrowed;
-  $("empty-text").textContent = narrowed
+  $("clear").hidden = !isNarrowed(state);
+  $("empty-text").textContent = isNarrowed(state)
     ? "Nothing here matches these filters."
     : state.words
       ? `Nothing matches “${state.words}”. Try fewer or other words.`
@@ -179,8 +197,8 @@ function add(answer, scored) {
 async function more() {
   $("more").disabled = true;
   try {
-    const answer = await post({ ...request(state, about, file), cursor });
-    const [first] = add(answer, Boolean(file || state.id || state.words));
+    const answer = await post({ ...body(), cursor });
+    const [first] = add(answer);
     first?.querySelector("a").focus({ preventScroll: true });
   } catch (error) {
     fail(error);
@@ -189,14 +207,19 @@ async function more() {
   }
 }
 
-function take(given) {
-  if (!given) return;
+function take(picture) {
+  if (!picture) return;
   forget();
-  if (given.type && !given.type.startsWith("image/")) return fail(new Error("That is not a picture. Choose a JPEG, PNG or WebP file."));
-  if (given.size > MAX_UPLOAD) return fail(new Error("That picture is larger than 20 MB. Choose a smaller one."));
-  file = given;
-  preview = URL.createObjectURL(given);
-  go({ id: "" });
+  if (picture.type && !picture.type.startsWith("image/")) return fail(new Error("That is not a picture. Choose a JPEG, PNG or WebP file."));
+  if (picture.size > MAX_UPLOAD) return fail(new Error("That picture is larger than 20 MB. Choose a smaller one."));
+  file = picture;
+  preview = URL.createObjectURL(picture);
+  go({ like: [], urls: [], board: "" });
+}
+
+function takeAddress(url) {
+  forget();
+  go({ words: "", like: [], urls: [url], board: "" });
 }
 
 function priced() {
@@ -208,41 +231,87 @@ function priced() {
   return go({ min: $("min").value, max: $("max").value });
 }
 
-const plain = (event) => event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey;
-const carries = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
+function remove({ kind, value }) {
+  if (kind === "file") forget();
+  if (kind === "file") return go({});
+  if (kind === "board") return go({ board: "" });
+  return go({ [kind]: state[kind].filter((one) => one !== value) });
+}
+
+/** How the search is sent along to ask why a pin answers it; null where there is nothing to compare with. */
+function asked() {
+  if (!isScored(state, file) || board) return null;
+  return carrying(body());
+}
+
+const HERE = {
+  like: (id) => go({ like: [...state.like.filter((one) => one !== id), id], unlike: state.unlike.filter((one) => one !== id) }),
+  unlike: (id) => go({ unlike: [...state.unlike.filter((one) => one !== id), id], like: state.like.filter((one) => one !== id) }),
+};
+
+function act(button, id) {
+  const pin = pins.get(id);
+  const act = button.dataset.act;
+  if (act === "save") collect(about.name, pin, named(pin, queries));
+  else if (act === "about") {
+    const search = { ask: asked(), scored: isScored(state, file), ...HERE };
+    open({ pin, collection: about.name, queries, search });
+  } else rate(button, about.name, body(), pin).then((judged) => showMarks($("results"), judged), fail);
+}
 
 $("ask").addEventListener("submit", (event) => {
   event.preventDefault();
-  go({ words: $("words").value.trim() });
+  const words = $("words").value.trim();
+  const url = /^https?:\/\/\S+$/i.test(words) && webAddress(words);
+  if (url) takeAddress(url);
+  else go({ words });
 });
 $("words").addEventListener("search", () => {
   if (!$("words").value && state.words) go({ words: "" });
 });
 $("pick").addEventListener("click", () => $("file").click());
 $("file").addEventListener("change", () => take($("file").files[0]));
-$("forget").addEventListener("click", () => {
-  forget();
-  go({ id: "" });
+$("examples").addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (!button) return;
+  remove(button.dataset);
   $("words").focus();
 });
-$("collection").addEventListener("change", () => go({ ...START, collection: $("collection").value }));
+$("collection").addEventListener("change", () => location.assign(address($("collection").value, START)));
 $("labels").addEventListener("click", (event) => {
   const button = event.target.closest("button");
-  if (button) go({ label: button.dataset.label });
+  if (button) go({ label: button.dataset.label, local: "" });
 });
 $("filters").addEventListener("submit", (event) => {
   event.preventDefault();
-  priced();
+  if (event.target.contains(document.activeElement) && document.activeElement.closest("#price")) priced();
+  else document.activeElement.blur(); // which sends its change
 });
-$("price").addEventListener("change", priced);
-$("clear").addEventListener("click", () => go({ label: "", min: "", max: "" }));
+$("price")?.addEventListener("change", priced);
+$("refine").addEventListener("click", () => {
+  const closed = $("refinements").hidden;
+  $("refinements").hidden = !closed;
+  $("refine").setAttribute("aria-expanded", String(closed));
+});
+$("refinements").addEventListener("change", ({ target }) => {
+  if (target.type === "checkbox") go({ [target.id]: target.checked ? "1" : "" });
+  else if (target.type === "range") go({ [target.id]: Number(target.value) ? target.value : "" });
+  else go({ [target.id]: target.value.trim() });
+});
+$("any-colour")?.addEventListener("click", () => go({ colour: "" }));
+$("judge")?.addEventListener("click", () => go({ judge: state.judge ? "" : "1" }));
+$("keep")?.addEventListener("click", () => keep($("keep"), document.title.replace(" · pinflow", "")).catch(fail));
+$("clear").addEventListener("click", () => go(UNFILTERED));
 $("more").addEventListener("click", more);
 $("results").addEventListener("click", (event) => {
+  const button = event.target.closest("button[data-act]");
+  if (button) return act(button, button.closest("li").dataset.id);
   const link = event.target.closest("a.picture");
-  if (!link || !plain(event)) return;
+  if (!link || !plain(event)) return undefined;
   event.preventDefault();
-  go({ id: link.dataset.id, words: "" });
-  $("results").focus({ preventScroll: true });
+  forget();
+  go({ ...START, label: state.label, min: state.min, max: state.max, style: state.style, like: [link.dataset.id] });
+  return $("results").focus({ preventScroll: true });
 });
 $("tiles").addEventListener("click", (event) => {
   const link = event.target.closest("a");
@@ -254,43 +323,17 @@ document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault(); // following the fragment would count as going back, and search again
   $("results").focus();
 });
-document.querySelector(".brand").addEventListener("click", (event) => {
-  if (!plain(event)) return;
-  event.preventDefault();
-  go({ ...START, collection: state.collection });
-});
 addEventListener("popstate", () => {
   forget();
-  state = { ...parse(location.search) };
-  state.collection ||= $("collection").options[0]?.value ?? "";
+  state = parse(location.search);
   render();
 });
-addEventListener("paste", (event) => {
-  const pasted = [...(event.clipboardData?.files ?? [])].find((each) => each.type.startsWith("image/"));
-  if (pasted) {
-    event.preventDefault();
-    take(pasted);
-  }
-});
 addEventListener("keydown", (event) => {
-  if (event.key === "/" && !/^(INPUT|SELECT|TEXTAREA)$/.test(document.activeElement?.tagName ?? "")) {
+  if (event.key === "/" && !/^(INPUT|SELECT|TEXTAREA)$/.test(document.activeElement?.tagName ?? "") && !document.querySelector("dialog[open]")) {
     event.preventDefault();
     $("words").focus();
   }
 });
-addEventListener("dragover", (event) => {
-  if (!carries(event)) return;
-  event.preventDefault();
-  $("drop").hidden = false;
-});
-addEventListener("dragleave", (event) => {
-  if (!event.relatedTarget) $("drop").hidden = true;
-});
-addEventListener("drop", (event) => {
-  $("drop").hidden = true;
-  if (!carries(event)) return;
-  event.preventDefault();
-  take(event.dataTransfer.files[0]);
-});
 
+takePictures($("drop"), take, takeAddress);
 render();

@@ -1,40 +1,74 @@
 // What the page is looking at, as plain values: to and from the address, and to a request. No DOM here.
 
-export const START = Object.freeze({ collection: "", words: "", id: "", label: "", min: "", max: "" });
+const LISTS = { like: "id", unlike: "not", urls: "url" };
+const VALUES = {
+  words: "q", without: "without", board: "board", label: "label", min: "min", max: "max", licence: "licence",
+  style: "style", variety: "variety", colour: "colour", score: "score", local: "local", judge: "judge",
+};
+const NARROWING = ["label", "min", "max", "licence", "without", "score", "colour"];
 
-const KEYS = { collection: "c", words: "q", id: "id", label: "label", min: "min", max: "max" };
+/** Nothing searched for. */
+export const START = Object.freeze({
+  ...Object.fromEntries(Object.keys(LISTS).map((name) => [name, []])),
+  ...Object.fromEntries(Object.keys(VALUES).map((name) => [name, ""])),
+});
 
-/** The state in a query string such as "?c=shop&q=lamp". */
+/** No filter and no words to leave out. */
+export const UNFILTERED = Object.freeze(Object.fromEntries(NARROWING.map((name) => [name, ""])));
+
+/** The state in a query string such as "?q=lamp&id=12&not=13". */
 export function parse(search) {
   const parameters = new URLSearchParams(search);
-  return Object.fromEntries(Object.entries(KEYS).map(([name, key]) => [name, parameters.get(key) ?? ""]));
+  return {
+    ...Object.fromEntries(Object.entries(LISTS).map(([name, key]) => [name, parameters.getAll(key)])),
+    ...Object.fromEntries(Object.entries(VALUES).map(([name, key]) => [name, parameters.get(key) ?? ""])),
+  };
 }
 
-/** The query string of a state; empty parts are left out. An uploaded picture never stands in it. */
-export function format(state) {
+/** The address of the search page in a state; empty parts are left out. An uploaded picture never stands in it. */
+export function address(collection, state) {
   const parameters = new URLSearchParams();
-  for (const [name, key] of Object.entries(KEYS)) {
-    if (state[name]) parameters.set(key, state[name]);
-  }
-  return "?" + parameters;
+  for (const [name, key] of Object.entries(VALUES)) if (state[name]) parameters.set(key, state[name]);
+  for (const [name, key] of Object.entries(LISTS)) for (const one of state[name]) parameters.append(key, one);
+  return `/c/${encodeURIComponent(collection)}${parameters.size ? "?" + parameters : ""}`;
 }
+
+/** Whether pictures are searched for, which have a style, and not words alone. */
+export const byPicture = (state, file) => Boolean(file || state.like.length || state.urls.length || state.board);
+
+/** Whether results are compared with anything, and so have a score that means something. */
+export const isScored = (state, file) => Boolean(state.words) || byPicture(state, file);
+
+/** Whether a filter leaves something out. */
+export const isNarrowed = (state) => NARROWING.some((name) => state[name]);
 
 /** Whether there is anything to search for. A label alone is: all its pictures. */
-export function isSearch(state, file) {
-  return Boolean(file || state.words || state.id || state.label || state.min || state.max);
-}
+export const isSearch = (state, file) => isScored(state, file) || isNarrowed(state);
 
 /** The body of the search request. Without an example the most typical pictures come first. */
 export function request(state, about, file) {
-  const positive = [];
-  if (state.words) positive.push({ text: state.words });
-  if (state.id && !file) positive.push({ id: state.id });
+  const scored = isScored(state, file);
+  const positive = [
+    ...(state.words ? [{ text: state.words }] : []),
+    ...state.like.map((id) => ({ id })),
+    ...state.urls.map((url) => ({ url })),
+  ];
+  // What is left out is left out of something: the server wants an example first.
+  const negative = scored ? [...(state.without ? [{ text: state.without }] : []), ...state.unlike.map((id) => ({ id }))] : [];
   const filter = {};
   if (state.min !== "") filter.price_min = Number(state.min);
   if (state.max !== "") filter.price_max = Number(state.max);
   const priced = about.prices[0];
   if (priced?.currency && (state.min !== "" || state.max !== "")) filter.currency = priced.currency;
-  return { positive, filter, limit: 40, ...(state.label ? { label: state.label } : {}) };
+  if (state.licence) filter.licence = [state.licence];
+  const body = { positive, negative, filter, limit: 40 };
+  if (state.label) body.label = state.label;
+  if (state.local && state.label) body.space = "local";
+  else if (state.style && byPicture(state, file)) body.style = Number(state.style);
+  if (state.score && scored) body.min_score = Number(state.score);
+  if (state.variety && scored) body.diversity = Number(state.variety);
+  if (state.colour) body.colour = state.colour;
+  return body;
 }
 
 /** A price as people write it. Unknown currencies are shown as given. */
@@ -72,3 +106,6 @@ export function webAddress(address) {
 export function ratio(width, height) {
   return Math.min(1.8, Math.max(1, width / height || 1));
 }
+
+/** The address of a pin's own page. */
+export const pinPath = (collection, id) => `/c/${encodeURIComponent(collection)}/pins/${encodeURIComponent(id)}`;
