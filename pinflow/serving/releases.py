@@ -158,17 +158,18 @@ class Releases:
 
     def _hide(self, name: str, state: State) -> State:
         """Leave out what was removed since the last poll."""
-        if state.searcher is None:
+        searcher = state.searcher
+        if searcher is None:
             return state
         if state.before is not None and time.monotonic() > state.before_until:
             state = replace(state, before=None)
         try:
             removed = self._source.removed(name)
-            if removed.digest == state.searcher.removed.digest:
+            if removed.digest == searcher.removed.digest:
                 return state
-            self._source.drop_holding(name, removed, state.searcher.release.id)
+            self._source.drop_holding(name, removed, searcher.release.id)
             before = None if state.before is None else state.before.without(removed)
-            return replace(state, searcher=state.searcher.without(removed), before=before)
+            return replace(state, searcher=searcher.without(removed), before=before)
         except Exception as error:  # noqa: BLE001 - as above; what was hidden stays hidden
             return replace(state, problem=_told(f"{name}: removed pins", error))
 
