@@ -12,6 +12,7 @@ COLOURS = ("#9aa5b1", "#6b7c93", "#2f7d6b", "#3f9f89", "#66c2ac", "#d9a441", "#b
 def chart(rows: Sequence[Mapping[str, Any]], title: str = "") -> bytes:
     """`compare`'s rows as a PNG of some 60 kB."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
 
     figure = Figure(figsize=(11, 3.6), dpi=110, layout="constrained")
     size, times, curves = figure.subplots(1, 3)
@@ -27,6 +28,7 @@ def chart(rows: Sequence[Mapping[str, Any]], title: str = "") -> bytes:
             if axes is times:
                 axes.plot([x, row["milliseconds"]["1"]["p95"]], [accuracy["value"]] * 2, color=colour)
         axes.set(xscale="log", xlabel=label, ylabel="accuracy, out of fold")
+        axes.xaxis.set_minor_formatter(NullFormatter())  # over one decade they would run into each other
     size.legend(frameon=False, fontsize=7)
     for colour, row in zip(COLOURS, rows, strict=False):
         if row["curve"]:
