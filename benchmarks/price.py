@@ -21,7 +21,7 @@ import hashlib
 import io
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,9 @@ import numpy.typing as npt
 
 from benchmarks import emoji
 from benchmarks.learning import emoji_vectors
-from benchmarks.lookup import _unit
+from benchmarks.lookup import _rounded, _unit
 from benchmarks.report import finish, record
+from pinflow.learning.evaluate import paired_gain
 from pinflow.retrieval.attributes import LABEL, Facet
 from pinflow.retrieval.price import WIDEST
 from pinflow.retrieval.pricing import LEVEL, Prices, Pricing, fit_prices, held_out
@@ -52,8 +53,9 @@ QUICK = 300  # products of the feed that are priced
 
 @dataclass(frozen=True)
 class Guess:
-    """Of q products. NaN where nothing answers."""
+    """Of q products, those that have comparables at all."""
 
+    rows: Ints
     true: Doubles
     middle: Doubles
     low: Doubles
@@ -73,7 +75,7 @@ def main() -> None:
     vectors, prices = shop(home)
     for name, asked in {"": None, **({} if quick else painted(home))}.items():
         found = nested(prices, vectors, vectors if asked is None else asked)
-        told, ratio = measured(found)
+        told, ratio = measured(found, len(vectors))
         figures |= {f"shop{name}, {key}": value for key, value in told.items()}
         ratios |= {} if name else {f"{peer}, shop": value for peer, value in ratio.items()}
     told, ratio = of_feed(home, QUICK if quick else None)
@@ -142,7 +144,7 @@ def guess(prices: Prices, vectors: Floats, asked: Mask, groups: Ints, pricing: P
         median[i] = np.median(prices.log[alike & (groups != groups[row])])
         mean[i] = np.log(np.nanmean(np.exp(logs[i, :TOP])))
     near = similarities[:, 0] >= pricing.shared.floor
-    return Guess(prices.log[rows], middle, low, high, median, mean, near)
+    return Guess(rows, prices.log[rows], middle, low, high, median, mean, near)
 
 
 def of_feed(home: Path, most: int | None) -> tuple[dict[str, Any], dict[str, float]]:
@@ -163,49 +165,53 @@ def of_feed(home: Path, most: int | None) -> tuple[dict[str, Any], dict[str, flo
     # The products that are priced must not answer one another.
     groups = np.where(learn, data.of, -1)
     given = guess(_with(prices, known), vectors, asked, groups, pricing)
-    told, ratios = measured(given)
+    told, ratios = measured(given, len(chosen))
     told["the best possible, mdape"] = _median(np.abs(np.expm1(effects[chosen] - prices.log[chosen])))
     category = Facet(LABEL, np.where(learn, prices.category.codes, -1), prices.category.values)
     vote = fit_votes({LABEL: category}, {"shared": vectors}, learn, data.of, np.arange(len(learn)))[LABEL]
-    codes, sure = _guessed(vote, category, vectors, chosen, groups, learn)
+    codes, clear = _guessed(vote, category, vectors, chosen, groups, learn)
+    sure = np.zeros(len(learn), np.bool_)
+    sure[chosen] = clear
     named = np.array(prices.category.codes)
     named[chosen] = codes
     renamed = Facet(LABEL, named, prices.category.values)
     other = guess(Prices(known, prices.currency, prices.currencies, renamed), vectors, asked, groups, pricing)
-    told |= {f"category guessed, {key}": value for key, value in measured(other, sure)[0].items()}
+    named_by_us = measured(other, len(chosen), sure[other.rows])[0]
+    told |= {f"category guessed, {key}": value for key, value in named_by_us.items()}
     told["category guessed, right"] = float((codes == prices.category.codes[chosen]).mean())
     told |= {f"recall@{k} of the index": _recall(vectors, learn, chosen, k) for k in (10, 50)}
     return {f"emoji, {key}": value for key, value in told.items()}, ratios
 
 
-def measured(found: Guess, clear: Mask | None = None) -> tuple[dict[str, Any], dict[str, float]]:
-    """MdAPE with intervals, of ours, of the peers and of the difference; coverage; abstention."""
+def measured(found: Guess, asked: int, clear: Mask | None = None) -> tuple[dict[str, Any], dict[str, float]]:
+    """Errors of ours, of the peers and their difference, with intervals; coverage; abstention of `asked`."""
     from scipy.stats import binomtest
 
-    error = {
-        "ours": np.abs(np.expm1(found.middle - found.true)),
-        "category median": np.abs(np.expm1(found.median - found.true)),
-        f"mean of the top {TOP}": np.abs(np.expm1(found.mean - found.true)),
-    }
+    log = {"ours": found.middle, "category median": found.median, f"mean of the top {TOP}": found.mean}
+    error = {who: np.abs(np.expm1(one - found.true)) for who, one in log.items()}
     inside = (found.low <= found.true) & (found.true <= found.high)
     given = found.sure & (found.high - found.low <= np.log(WIDEST))
     if clear is not None:
         given &= clear
 
     def share(mask: Mask) -> list[float]:
-        test = binomtest(int(mask.sum()), max(1, len(mask))).proportion_ci(method="exact")
-        return [round(float(mask.mean()) if len(mask) else 0.0, 4), round(test.low, 4), round(test.high, 4)]
+        test = binomtest(int(mask.sum()), max(1, len(mask)))
+        ends = test.proportion_ci(method="exact")  # Clopper & Pearson 1934
+        return [round(float(one), 4) for one in (test.statistic, ends.low, ends.high)]
 
     told: dict[str, Any] = {"products": len(found.true)}
     for who, errors in error.items():
         told[f"mdape, {who}"] = _median(errors)
         if who != "ours":
             told[f"mdape, less than {who}"] = _median(errors, error["ours"])
+            gain = paired_gain(np.abs(log[who] - found.true), np.abs(found.middle - found.true))
+            told[f"log error, less than {who}"] = _rounded(asdict(gain))
         if given.any():
             told[f"mdape where a price is given, {who}"] = _median(errors[given])
     told[f"coverage of the {LEVEL:.0%} interval"] = share(inside)
     told["coverage where a price is given"] = share(inside[given])
-    told["no price"] = share(~given)
+    without = np.arange(asked) >= int(given.sum())  # also those that have no comparables
+    told["no price"] = share(without)
     told["high end by low end, median"] = round(float(np.median(np.exp(found.high - found.low))), 2)
     ours = float(np.median(error["ours"]))
     return told, {who: float(np.median(one)) / ours for who, one in error.items() if who != "ours"}
