@@ -12,6 +12,8 @@ import threading
 from types import TracebackType
 from typing import IO
 
+import pyarrow as pa
+
 from pinflow.scraping.job import Job, Report
 
 _CLOSE_SECONDS = 5.0
@@ -91,6 +93,8 @@ class Crawler:
             encoding="utf-8",
         )
         assert self._process.stdout is not None
+        # While it imports Scrapy: pyarrow imports pandas, where there is one, at its first conversion.
+        pa.array([0])
         if not self._process.stdout.readline():
             self._process.wait()
             raise RuntimeError(f"the crawler process does not start: {self._last_words()}")
