@@ -21,7 +21,7 @@ from pinflow_tests.scraping.server import Site
 
 
 def wait_for(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60  # a busy machine takes ten to start a worker
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
