@@ -133,8 +133,8 @@ class Index:
         nprobe = min(self.lists, int(np.ceil(self.nprobe * _times(k))))
         if nprobe not in self._parameters:
             self._parameters[nprobe] = library().SearchParametersIVF(nprobe=nprobe)
-        queries = _even(queries)
-        m = min(self.n, k * self.rerank)
+        queries = even(queries)
+        m = min(self.n, max(k, tuning.K) * self.rerank)
         scores, rows = np.empty((len(queries), m), np.float32), np.empty((len(queries), m), np.int64)
         at = library().swig_ptr
         self._faiss.search_c(len(queries), at(queries), m, at(scores), at(rows), self._parameters[nprobe])
@@ -145,7 +145,7 @@ class Index:
         `wanted` of them. A list without any is never opened, so a filter whose rows lie far from the query
         costs no more than one around it."""
         faiss = library()
-        queries = _even(queries)
+        queries = even(queries)
         held = selection.by_list(self.list_of, self.lists)
         lists = np.flatnonzero(held)
         nearness = queries @ self._centroids[lists].T
@@ -156,7 +156,7 @@ class Index:
         order = order[:, :width]
         keys = np.where(np.arange(width) < opened[:, None], lists[order], -1)
         nearness = np.ascontiguousarray(np.take_along_axis(nearness, order, 1), np.float32)
-        m = min(selection.count, k * tuning.RERANK_FILTERED)
+        m = min(selection.count, max(k, tuning.K) * tuning.RERANK_FILTERED)
         scores, rows = np.empty((len(queries), m), np.float32), np.empty((len(queries), m), np.int64)
         parameters = faiss.SearchParametersIVF(nprobe=width, sel=selection.selector)
         at = faiss.swig_ptr
@@ -317,9 +317,9 @@ def _trained(vectors: Floats) -> Any:
     width = vectors.shape[1] + vectors.shape[1] % 2
     faiss = library()
     ivf = faiss.index_factory(width, f"IVF{nlist},PQ{width // 2}x4fsr", faiss.METRIC_INNER_PRODUCT)
-    ivf.train(_even(np.ascontiguousarray(vectors[np.sort(train)])))
+    ivf.train(even(np.ascontiguousarray(vectors[np.sort(train)])))
     for start in range(0, n, 1 << 16):  # in parts: a mapped table need not fit into memory twice
-        ivf.add(_even(np.ascontiguousarray(vectors[start : start + (1 << 16)])))
+        ivf.add(even(np.ascontiguousarray(vectors[start : start + (1 << 16)])))
     return ivf
 
 
@@ -328,7 +328,7 @@ def _times(k: int) -> float:
     return max(1.0, (k - 1) / tuning.K)
 
 
-def _even(vectors: Floats) -> Floats:
+def even(vectors: Floats) -> Floats:
     """One zero column more where d is odd: two dimensions share a 4-bit code."""
     return vectors if vectors.shape[1] % 2 == 0 else np.pad(vectors, ((0, 0), (0, 1)))
 

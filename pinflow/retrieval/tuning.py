@@ -110,10 +110,7 @@ def recall(index: Index, vectors: Floats, queries: Rows | None = None, k: int = 
 def tune(index: Index, vectors: Floats, others: Mapping[str, Floats]) -> Index:
     """`index` with the cheapest settings that find `RECALL` of everything asked, and of what a filter lets
     through `FILTERED_RECALL`; measured, and recorded by kind of query."""
-    rows = held_out(len(vectors))
-    pictures = np.ascontiguousarray(vectors[rows])
-    kinds = {"pictures": Asked.of(vectors, pictures, rows)}
-    kinds |= {kind: Asked.of(vectors, queries) for kind, queries in others.items() if len(queries)}
+    kinds = _kinds(vectors, others)
     best, cheapest = None, np.inf
     for rerank in RERANKS:
         one = replace(index, rerank=rerank)
@@ -124,9 +121,26 @@ def tune(index: Index, vectors: Floats, others: Mapping[str, Floats]) -> Index:
         if cost < cheapest:
             best, cheapest = replace(one, nprobe=nprobe), cost
     best = best or replace(index, nprobe=index.lists, rerank=RERANKS[-1])
-    recalls = {kind: float(_found(best, asked).mean()) for kind, asked in kinds.items()}
-    best = replace(best, recalls=recalls, recall=min(recalls.values()))
-    return _tune_filters(best, vectors, rows)
+    return _tune_filters(_recorded(best, kinds), vectors, held_out(len(vectors)))
+
+
+def confirm(index: Index, vectors: Floats, others: Mapping[str, Floats]) -> Index | None:
+    """`index` with what its settings find now, where that is still enough; what they find behind a filter
+    is not measured again."""
+    kinds = _kinds(vectors, others)
+    return _recorded(index, kinds) if _answers(index, kinds) else None
+
+
+def _kinds(vectors: Floats, others: Mapping[str, Floats]) -> dict[str, Asked]:
+    rows = held_out(len(vectors))
+    kinds = {"pictures": Asked.of(vectors, np.ascontiguousarray(vectors[rows]), rows)}
+    return kinds | {kind: Asked.of(vectors, queries) for kind, queries in others.items() if len(queries)}
+
+
+def _recorded(index: Index, kinds: Mapping[str, Asked]) -> Index:
+    found = {kind: float(_found(index, asked).mean()) for kind, asked in kinds.items()}
+    kept = {kind: recall for kind, recall in index.recalls.items() if kind == "filtered"}
+    return replace(index, recalls={**kept, **found}, recall=min(found.values()))
 
 
 def _tune_filters(index: Index, vectors: Floats, rows: Rows) -> Index:

@@ -7,15 +7,19 @@ from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from pinflow import registry, releases, schema
 from pinflow.collection import Collection
 from pinflow.imaging.palette import palettes
-from pinflow.pipeline.assets import rollups
+from pinflow.learning.text.tower import Tower
+from pinflow.pipeline.assets import rollups, text
 from pinflow.pipeline.assets.rollups import prevailing
+from pinflow.pipeline.assets.vectors import indexed
 from pinflow.pipeline.sensors import register
+from pinflow.retrieval import index as index_module
 from pinflow.store import File, Manifest, Store
 from pinflow_tests.retrieval.releases import drawing
 
@@ -106,3 +110,67 @@ def test_the_colours_of_a_picture_are_worked_out_once(monkeypatch):
     assert colours(pins("red"), then).num_rows == 1
     assert len(asked) == 2
     assert colours(pins("red").slice(1), None).num_rows == 0
+
+
+class Kept:
+    """What `indexed` and `_asked` look at of a partition: the last state, in memory."""
+
+    def __init__(self, files: dict[str, bytes], text: Manifest | None = None) -> None:
+        self.previous = SimpleNamespace(files=files)
+        self.snapshot = SimpleNamespace(manifest=lambda stage: text if stage == "text_encoder" else None)
+        self.store = SimpleNamespace(file=lambda _, name: files[name])
+
+
+def vectors_of(n: int, seed: int = 0) -> np.ndarray:
+    vectors = np.random.default_rng(seed).standard_normal((n, 8)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+@pytest.fixture
+def small(monkeypatch):
+    monkeypatch.setattr(index_module, "FLAT_ROWS", 1000)
+
+
+def test_a_large_index_is_brought_up_to_date_not_built_again(small):
+    vectors, ids = vectors_of(2000), [f"p{n}" for n in range(2000)]
+    old = index_module.build(vectors)
+    part = Kept({"gallery.faiss": old.to_bytes(), "gallery.json": json.dumps(old.meta).encode()})
+    now = (["new", *ids[5:]], np.concatenate([vectors_of(1, seed=1), vectors[5:]]))
+    mine = indexed(part, "gallery", now, lambda: (ids, vectors))
+    assert (mine.n, mine.changed) == (1996, 6)
+    assert (mine.search(now[1][:50], 1)[1][:, 0] == np.arange(50)).mean() >= 0.95
+    for last in (lambda: None, lambda: (ids[1:], vectors[1:])):  # none, or one that does not fit
+        assert indexed(part, "gallery", now, last).changed == 0
+    part.previous.files["gallery.faiss"] = b"damaged"
+    assert indexed(part, "gallery", now, lambda: (ids, vectors)).changed == 0
+
+
+def test_a_small_one_asks_for_nothing_old():
+    def never() -> None:
+        raise AssertionError
+
+    assert indexed(Kept({"index.faiss": b""}), "index", (["a"], vectors_of(1)), never).kind == "flat"
+
+
+def test_a_large_gallery_is_tuned_on_captions_too(small, monkeypatch):
+    weights = {
+        "skip": np.eye(8)[:2],
+        "first": np.zeros((1, 8)),
+        "first_bias": np.zeros(1),
+        "second": np.zeros((2, 1)),
+        "basis": np.eye(8)[:2],
+        "mean": np.zeros(8),
+    }
+    tower = Tower({name: np.asarray(array, np.float32) for name, array in weights.items()})
+    state = SimpleNamespace(files={"text.safetensors": None}, facts={"encoder": "e1"})
+    part = Kept({"text.safetensors": tower.to_bytes()}, state)
+    monkeypatch.setattr(text, "available", lambda: True)
+    monkeypatch.setattr(text, "_sentences", lambda: lambda texts: vectors_of(len(texts), seed=2))
+    pins = pa.table({"caption": [f"caption {n % 700}" if n % 3 else None for n in range(1500)]})
+    asked = rollups._asked(part, pins, "e1")["texts"]
+    assert asked.shape == (text.QUERIES, 8)
+    np.testing.assert_allclose(np.linalg.norm(asked, axis=1), 1, atol=1e-5)
+    built = index_module.build(vectors_of(1500), {"texts": asked})
+    assert built.recall == min(built.recalls["texts"], built.recalls["pictures"])
+    assert rollups._asked(part, pins, "another") == {}
+    assert rollups._asked(part, pins.slice(0, 900), "e1") == {}

@@ -173,6 +173,11 @@ def test_odd_widths_work(small_limits):
     assert np.array_equal(again.search(vectors[:9], 5)[1], index.search(vectors[:9], 5)[1])
 
 
+def test_the_best_alone_is_found_as_surely_as_ten(large):
+    index, vectors = large
+    assert (index.search(vectors[:300], 1)[1][:, 0] == np.arange(300)).mean() >= 0.99
+
+
 def test_recall_measures_what_is_missing(large):
     index, vectors = large
     worse = module.replace(index, nprobe=1)

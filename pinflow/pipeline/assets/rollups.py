@@ -24,8 +24,16 @@ from pinflow.pipeline.assets.chapters import chapters
 from pinflow.pipeline.assets.encoders import CROPS, read_head, together
 from pinflow.pipeline.assets.previews import read_thumbnails, strip
 from pinflow.pipeline.assets.tagger import served_tagger
-from pinflow.pipeline.assets.text import served_words
-from pinflow.pipeline.assets.vectors import ROWS, index_facts, map_facts, map_files, place_on_map, table_of
+from pinflow.pipeline.assets.text import served_words, text_queries
+from pinflow.pipeline.assets.vectors import (
+    ROWS,
+    index_facts,
+    indexed,
+    map_facts,
+    map_files,
+    place_on_map,
+    table_of,
+)
 from pinflow.pipeline.partition import Partition
 from pinflow.pipeline.removal import finish
 from pinflow.pipeline.resources import House
@@ -42,7 +50,6 @@ def make_gallery(part: Partition, _: House) -> Manifest:
     from pinflow.learning.splits import resolve
     from pinflow.retrieval.calibration import held_out, pricing, votes
     from pinflow.retrieval.gallery import assemble, styles
-    from pinflow.retrieval.index import build
 
     images, embeddings = part.read_all("images"), part.read_all("embeddings")
     labels = sorted(set(images) & set(embeddings))
@@ -56,14 +63,16 @@ def make_gallery(part: Partition, _: House) -> Manifest:
         pins = part.tombstones.erase(pins)  # also as a related pin of another
         style = styles(pins, tables)
     colours = _colours(part, pins)
+    ids = pins["id"].to_pylist()
     with part.timed("build"):
-        index = build(vectors)
+        asked = _asked(part, pins, encoder)
+        index = indexed(part, "gallery", (ids, vectors), lambda: _last_rows(part, "vectors.npy"), asked)
         data, meta = index.to_bytes(), json.dumps(index.meta, sort_keys=True)
     with part.timed("calibrate"):
         rows = resolve([part.table(one) for one in part.read_all("splits").values()])
-        asked = held_out(pins, rows, frozen=encoder == "identity")
-        fitted = votes(pins, vectors, None if style is None else style[0], asked)
-        priced = pricing(pins, vectors, asked, _own_spaces(tables))
+        judged = held_out(pins, rows, frozen=encoder == "identity")
+        fitted = votes(pins, vectors, None if style is None else style[0], judged)
+        priced = pricing(pins, vectors, judged, _own_spaces(tables))
     embedded = _ids_of_both(stored, curated)
     removed = embedded - _ids_of_both(tables, pictures)
     encoders = pa.chunked_array([table["encoder"].combine_chunks() for table in tables.values()], pa.string())
@@ -76,7 +85,7 @@ def make_gallery(part: Partition, _: House) -> Manifest:
             "gallery.json": part.put(meta.encode()),
             "lookup.json": part.put(_json({name: vote.to_json() for name, vote in fitted.items()})),
             "price.json": part.put(_json(priced and priced.to_json())),
-            **({} if style is None else _style_files(part, style[0])),
+            **({} if style is None else _style_files(part, ids, style[0])),
         },
         facts={
             "style": None if style is None else style[1],
@@ -115,11 +124,29 @@ def _own_spaces(tables: Mapping[str, pa.Table]) -> dict[str, tuple[list[str], np
     }
 
 
-def _style_files(part: Partition, vectors: npt.NDArray[np.float32]) -> dict[str, File]:
-    from pinflow.retrieval.index import build
+def _asked(part: Partition, pins: pa.Table, encoder: str) -> dict[str, npt.NDArray[np.float32]]:
+    """What a large gallery is tuned to answer beside its own pictures: captions, as the text tower sees them.
+    It moves the effort of a search alone, so the gallery neither waits for the tower nor goes stale
+    with it."""
+    from pinflow.retrieval.index import FLAT_ROWS
 
+    state = part.snapshot.manifest("text_encoder") if pins.num_rows > FLAT_ROWS else None
+    texts = None if state is None else text_queries(part, state, encoder, pins["caption"])
+    return {} if texts is None else {"texts": texts}
+
+
+def _last_rows(part: Partition, name: str) -> tuple[list[str], npt.NDArray[np.float32]] | None:
+    """The ids of the last gallery, and their vectors in that file."""
+    pins = part.last_table("pins.parquet")
+    if pins is None or part.previous is None or name not in part.previous.files:
+        return None
+    stored = np.load(io.BytesIO(part.store.file(part.previous, name)), allow_pickle=False)
+    return pins["id"].to_pylist(), stored
+
+
+def _style_files(part: Partition, ids: list[str], vectors: npt.NDArray[np.float32]) -> dict[str, File]:
     with part.timed("build"):
-        index = build(vectors)
+        index = indexed(part, "style", (ids, vectors), lambda: _last_rows(part, "style.npy"))
         data, meta = index.to_bytes(), json.dumps(index.meta, sort_keys=True)
     return {
         "style.npy": part.put(_npy(vectors)),

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pinflow.errors import CorruptError
+from pinflow.errors import CorruptError, TrunkError
 from pinflow.learning.text import ADVICE, SENTENCES, available
 from pinflow.pipeline.assets.encoders import read_head, together
 from pinflow.pipeline.partition import Partition
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pinflow.learning.text.known import Known
 
 SEED = 0
+QUERIES = 500  # captions that a large gallery's search is tuned on
 TOWER, REPORT, SENTENCES_READ = "text.safetensors", "text.json", "sentences.safetensors"
 Floats = npt.NDArray[np.float32]
 
@@ -82,6 +83,24 @@ def served_words(state: Manifest, encoder: str) -> tuple[dict[str, File], dict[s
             "why": "its tower speaks of another encoder's space",
         }
     return files, told
+
+
+def text_queries(part: Partition, state: Manifest, encoder: str, captions: pa.ChunkedArray) -> Floats | None:
+    """Some of the captions as the tower sees them (m, d), to tune a search on; None where there is no tower
+    for that encoder, or nothing to make sentence vectors with."""
+    from pinflow.learning.text.tower import Tower
+    from pinflow.retrieval.words import load_sentences
+
+    written = captions.drop_null().unique().to_pylist()
+    if TOWER not in state.files or state.facts["encoder"] != encoder or not written:
+        return None
+    try:
+        sentences = load_sentences(state.facts["sentences"])
+    except TrunkError:
+        return None
+    chosen = np.random.default_rng(SEED).permutation(len(written))[:QUERIES]
+    tower = Tower.from_bytes(part.store.file(state, TOWER))
+    return tower.apply(sentences.encode([written[place] for place in chosen]))
 
 
 def _known(part: Partition) -> Known:

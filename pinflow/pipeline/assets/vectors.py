@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pinflow import schema
+from pinflow.errors import CorruptError
 from pinflow.pipeline.assets.encoders import read_head
 from pinflow.pipeline.assets.pictures import STYLE
 from pinflow.pipeline.assets.previews import neighbour_strip
@@ -19,8 +21,12 @@ from pinflow.store import File, Manifest
 
 if TYPE_CHECKING:
     from pinflow.projecting.layout import Layout
+    from pinflow.retrieval.index import Index
 
 
+Floats = npt.NDArray[np.float32]
+Rows = tuple[list[str], Floats]  # ids, and the vector of each
+Asked = Mapping[str, Floats]
 ROWS = "rows.parquet"  # which pictures an index holds, to be looked at without its vectors
 
 
@@ -66,13 +72,16 @@ def make_embeddings(part: Partition, _: House) -> Manifest:
 
 def make_index(part: Partition, _: House) -> Manifest:
     """Index the label's own space, and measure what the index finds of what is there."""
-    from pinflow.retrieval.index import build
-
     embeddings = part.read("embeddings")
     table = part.table(embeddings, table_of(embeddings.facts["encoders"][0]))
     kept = part.tombstones.left(table)
+
+    def last() -> Rows | None:
+        old = part.last_table("local.parquet")
+        return None if old is None else (old["id"].to_pylist(), schema.matrix(old, "local"))
+
     with part.timed("build"):
-        index = build(schema.matrix(kept, "local"))
+        index = indexed(part, "index", (kept["id"].to_pylist(), schema.matrix(kept, "local")), last)
         data, meta = index.to_bytes(), json.dumps(index.meta, sort_keys=True)
     return part.draft(
         {
@@ -84,6 +93,27 @@ def make_index(part: Partition, _: House) -> Manifest:
         facts=index_facts(index, kept["label_encoder"], table.num_rows, table.num_rows - kept.num_rows),
         preview=lambda: neighbour_strip(part, kept["id"].to_pylist(), schema.matrix(kept, "local")),
     )
+
+
+def indexed(
+    part: Partition, name: str, now: Rows, last: Callable[[], Rows | None], asked: Asked | None = None
+) -> Index:
+    """An index over the rows, from the last one where that is large: `last` are the rows that it was made
+    for. A damaged one is as good as none."""
+    from pinflow.retrieval.changes import places, update
+    from pinflow.retrieval.index import FLAT_ROWS, Index, build
+
+    ids, vectors = now
+    if len(ids) > FLAT_ROWS and part.previous is not None and f"{name}.faiss" in part.previous.files:
+        try:
+            before = last()
+            if before is not None:
+                data, meta = (part.store.file(part.previous, f"{name}.{end}") for end in ("faiss", "json"))
+                old = Index.from_bytes(data, meta, before[1])
+                return update(old, places(*before, ids, vectors), vectors, asked)
+        except CorruptError:
+            pass
+    return build(vectors, asked)
 
 
 def index_facts(index: Any, encoders: pa.ChunkedArray, embedded: int, tombstones: int) -> dict[str, Any]:
