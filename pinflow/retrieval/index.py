@@ -7,7 +7,7 @@ the caller holds anyway (often memory-mapped), so scores are always exact cosine
 keeps additions and removals possible (`changes`), which FAISS's own refine wrapper does not.
 
 HNSW is no third kind: measured beside it (`benchmarks/search.py`), the inverted file answers as fast
-where clusters lie apart and two to three times as fast where they overlap, builds in a fifth of the time,
+where clusters lie apart and more than twice as fast where they overlap, builds in a third of the time,
 and does not lose results to a filter.
 """
 

@@ -8,6 +8,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ def make_gallery(part: Partition, _: House) -> Manifest:
     return part.draft(
         {
             "pins.parquet": part.put_table(pins),
-            "colours.parquet": part.put_table(colours),
+            "colours.parquet": replace(part.put_table(colours), rows=None),  # a pin is one row, not two
             "vectors.npy": part.put(_npy(vectors)),
             "gallery.faiss": part.put(data),
             "gallery.json": part.put(meta.encode()),
