@@ -52,9 +52,11 @@ def searcher_of(releases: Releases, name: str) -> Searcher:
 async def read(request: Request, model: type[Q]) -> Q:
     """The body as `model`, whose `positive` examples a file of a form joins, with every link followed.
 
-    Raises what `Links` does. `request.state.fetch_ms` is what links cost.
+    Raises what `Links` does. Leaves in the request's state `fetch_ms`, what links cost, and `asked`, the
+    question with its links as they were.
     """
     question: Q = await _read(request, model)
+    request.state.asked = question
     started = time.perf_counter()
     followed = await _followed(request, question)
     if followed:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -20,6 +21,7 @@ SECONDS = 25.0  # for the page, its picture, and the pauses that manners ask for
 MAX_PAGE_BYTES = 4 * 1024 * 1024
 RENEWED_SECONDS = 900.0  # then robots.txt is read again, and hosts are forgotten
 AT_ONCE = 16
+KEPT_BYTES = 64 * 1024 * 1024  # of pictures that links led to
 
 MakeFetcher = Callable[[], Any]  # `scraping.fetching.fetcher.Fetcher`, not yet entered
 
@@ -32,6 +34,7 @@ class Links:
         self._fetcher: Any = None
         self._until = 0.0
         self._users: dict[int, int] = {}
+        self._fetched: OrderedDict[str, bytes] = OrderedDict()
         self._turn = asyncio.Semaphore(AT_ONCE)
 
     async def follow(self, example: Example, side: str, searcher: Searcher | None) -> Example:
@@ -44,13 +47,24 @@ class Links:
         known = searcher.linked(example.url) if searcher is not None else None
         if known is not None:
             return Example(image=known)
+        fetched = self._fetched.get(example.url)
+        if fetched is not None:
+            return Example(image=fetched)
         if self._turn.locked():
             raise BusyError("many links are being followed already")
         try:
             async with self._turn, asyncio.timeout(SECONDS), self._open() as fetcher:
-                return Example(image=await _picture(fetcher, example.url, f"{side}.url"))
+                picture = await _picture(fetcher, example.url, f"{side}.url")
         except TimeoutError:
             raise LinkError(f"{side}.url: no answer within {SECONDS:g} s", 504) from None
+        self._keep(example.url, picture)
+        return Example(image=picture)
+
+    def _keep(self, url: str, picture: bytes) -> None:
+        """For the next page of the same search, which must be of the same picture."""
+        self._fetched[url] = picture
+        while sum(map(len, self._fetched.values())) > KEPT_BYTES:
+            self._fetched.popitem(last=False)
 
     async def close(self) -> None:
         """Close what is open; it opens again when it is used again."""
@@ -62,6 +76,7 @@ class Links:
     async def _open(self) -> AsyncIterator[Any]:
         if self._fetcher is None or time.monotonic() > self._until:
             old = self._fetcher
+            self._fetched.clear()
             self._fetcher = await self._make().__aenter__()
             self._until = time.monotonic() + RENEWED_SECONDS
             if old is not None and not self._users.get(id(old)):

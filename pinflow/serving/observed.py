@@ -11,6 +11,7 @@ import time
 
 from fastapi import Request
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pinflow.serving.metrics import Metrics
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 
 HEADER = "X-Request-ID"
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+GONE = 499  # as nginx counts callers who did not wait
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -67,6 +69,8 @@ class Observed:
         self._metrics.began()
         try:
             await self._app(scope, receive, noted)
+        except ClientDisconnect:
+            status = GONE
         except Exception as error:
             log.error("%s %s failed (%s)", scope["method"], scope["path"], id, exc_info=error)
             if not status:

@@ -152,7 +152,7 @@ class Releases:
             # One assignment a collection: a reader sees the state before or after, never between.
             self._states = {name: self._states.get(name, State()) for name in names}
             # Of all collections first: fetching a new release of one may take minutes.
-            for step in (self._hide, self._forget, self._refresh):
+            for step in (self._hide, self._refresh):
                 for name in names:
                     self._states = {**self._states, name: step(name, self._states[name])}
 
@@ -165,6 +165,7 @@ class Releases:
             state = replace(state, before=None)
         try:
             removed = self._source.removed(name)
+            self._note_removed(name, removed)
             if removed.digest == searcher.removed.digest:
                 return state
             self._source.drop_holding(name, removed, searcher.release.id)
@@ -173,17 +174,16 @@ class Releases:
         except Exception as error:  # noqa: BLE001 - as above; what was hidden stays hidden
             return replace(state, problem=_told(f"{name}: removed pins", error))
 
-    def _forget(self, name: str, state: State) -> State:
-        """Tell of what was removed since the last poll."""
+    def _note_removed(self, name: str, removed: Tombstones) -> None:
+        """Tell of what was removed since it was told of last."""
+        self._erased = {**self._erased, name: removed.erased}
+        if self._tell_removed is None or self._told.get(name) == removed.digest:
+            return
         try:
-            removed = self._source.removed(name)
-            self._erased = {**self._erased, name: removed.erased}
-            if self._tell_removed is not None and self._told.get(name) != removed.digest:
-                self._tell_removed(name, removed)
-                self._told[name] = removed.digest
-        except Exception as error:  # noqa: BLE001 - as above
-            return replace(state, problem=_told(f"{name}: removed pins", error))
-        return state
+            self._tell_removed(name, removed)
+            self._told[name] = removed.digest
+        except Exception as error:  # noqa: BLE001 - as above; the next poll tells again
+            _told(f"{name}: what was kept of removed pins", error)
 
     def _refresh(self, name: str, state: State) -> State:
         wanted: str | None = None
@@ -192,6 +192,7 @@ class Releases:
             if wanted is None:
                 return replace(state, problem="no release is published")
             removed = self._source.removed(name)
+            self._note_removed(name, removed)
             if state.searcher is not None and state.searcher.release.id == wanted:
                 return replace(state, problem=None, refused=None, failures=0)
             if wanted == state.refused and time.monotonic() < state.retry_at:

@@ -39,11 +39,12 @@ def asking(site, releases):
     services = Services.of(releases, settings, links=own)
     with TestClient(make_app(releases, settings, services=services), raise_server_exceptions=False) as client:
 
-        def ask(path, side="positive"):
+        def ask(path, side="positive", **query):
             url = path if "://" in path else site.base + path
             more = {"positive": [{"text": "red"}]} if side == "negative" else {}
-            return client.post(SEARCH, json={**more, side: [{"url": url}], "limit": 2})
+            return client.post(SEARCH, json={**more, side: [{"url": url}], "limit": 2, **query})
 
+        ask.client = client
         yield ask
 
 
@@ -53,6 +54,21 @@ def test_a_picture_or_the_own_picture_of_a_page(asking, path):
     assert answer["results"][0]["id"] == "green/bar-2"
     assert answer["timings_ms"]["fetch"] > 0
     assert answer["timings_ms"]["total"] > answer["timings_ms"]["fetch"]
+
+
+def test_the_next_page_is_of_the_same_picture_and_asks_nobody(asking, site):
+    first = asking("/green.png").json()
+    asked = len(site.asked)
+    site.files["/green.png"] = drawing("red", "circle", 1)
+    second = asking("/green.png", cursor=first["next_cursor"]).json()
+    assert [one["rank"] for one in second["results"]] == [3, 4]
+    assert len(site.asked) == asked
+
+
+def test_the_history_keeps_the_link(asking, site):
+    asking("/green.png")
+    last = asking.client.get("/v1/history").json()["searches"][0]
+    assert (last["query"]["positive"], last["uploads"]) == ([{"url": site.base + "/green.png"}], 0)
 
 
 def test_a_link_to_avoid(asking):

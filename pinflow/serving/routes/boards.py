@@ -133,7 +133,7 @@ def router(services: Services) -> APIRouter:
     )
     async def search(request: Request, id: str, body: _BoardQuery) -> Response:
         """Pages with `query.cursor`, as every search; a board that changes meanwhile ends them."""
-        services.searcher(body.collection)
+        searcher = services.searcher(body.collection)
         pins = await run_in_threadpool(boards.pins, database, owner(request), id)
         if pins is None:
             raise _missing(id)
@@ -141,7 +141,8 @@ def router(services: Services) -> APIRouter:
         here = [one.id for one in served]
         if not here:
             raise SearchError(f"collection: no pin of the board is in {body.collection}", "collection")
-        positive = [*(Example(id=one) for one in here), *body.query.positive]
+        more = [await services.links.follow(one, "query.positive", searcher) for one in body.query.positive]
+        positive = [*(Example(id=one) for one in here), *more]
         query = body.query.model_copy(update={"positive": positive})
         return await answered(services, body.collection, query, request)
 

@@ -76,7 +76,9 @@ async def answered(services: Services, name: str, query: Query, request: Request
     services.metrics.stages(answer.timings_ms)
     noting = None
     if query.positive and query.cursor is None:
-        noting = BackgroundTask(_note, services, owner(request), name, query)
+        asked = getattr(request.state, "asked", query)
+        kept = query.model_copy(update={"positive": asked.positive, "negative": asked.negative})
+        noting = BackgroundTask(_note, services, owner(request), name, kept)
     return Response(answer.model_dump_json(), media_type="application/json", background=noting)
 
 
