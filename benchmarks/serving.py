@@ -54,10 +54,11 @@ class Plan:
     rate_seconds: float
     users: int
     user_seconds: float
+    warm_seconds: float  # before each measurement: the first request of a kind loads what it needs
 
 
-FULL = Plan(10_000, 40, (5, 10, 15, 20, 25, 30, 40, 50, 60, 80), 12, 50, 120)
-QUICK = Plan(2_000, 6, (5, 15, 30), 4, 20, 10)
+FULL = Plan(10_000, 40, (5, 10, 15, 20, 25, 30, 40, 50, 60, 80), 12, 50, 120, 4)
+QUICK = Plan(2_000, 4, (5, 20), 3, 20, 10, 2)
 
 
 def main() -> None:
@@ -91,7 +92,7 @@ def at_five(home: Path, plan: Plan) -> dict[str, Any]:
         found["start to ready, s"] = ready
         found["start to ready, processor s"] = processor_seconds(process.pid)
         for kind in KINDS:
-            load(url, plan, [kind], seconds=4, rate=5)  # the first of each kind loads what it needs
+            load(url, plan, [kind], seconds=plan.warm_seconds, rate=5)
         for kind in KINDS:
             used = processor_seconds(process.pid)
             measured = load(url, plan, [kind], seconds=plan.seconds, rate=5)
@@ -118,7 +119,7 @@ def highest_rates(home: Path, plan: Plan) -> dict[str, Any]:
         name = f"batching {'on' if batching else 'off'}"
         best, tried = 0.0, {}
         with server(home, batching=batching) as (url, _, _):
-            load(url, plan, ["upload"], seconds=4, rate=5)
+            load(url, plan, ["upload"], seconds=plan.warm_seconds, rate=5)
             for rate in plan.rates:
                 measured = load(url, plan, ["upload"], seconds=plan.rate_seconds, rate=rate)
                 tried[str(rate)] = [round(measured["p95"], 1), sum(measured["failures"].values())]
