@@ -63,10 +63,15 @@ def router(services: Services) -> APIRouter:
             searcher.pin(id)
         except SearchError as error:
             raise not_found(str(error)) from error
+
+        def explained() -> Why:
+            return why(searcher, query, id, services.load_lens)
+
         if "image/png" in request.headers.get("accept", ""):
             png = services.gate(lambda: why_picture(searcher, query, id, services.load_lens))
             return Response(png, media_type="image/png")
-        found = services.gate(lambda: why(searcher, query, id, services.load_lens))
+        looks = any(one.text is None for one in query.positive)  # words alone take no network, so no turn
+        found = services.gate(explained) if looks else explained()
         return Response(found.model_dump_json(), media_type="application/json")
 
     return routes
