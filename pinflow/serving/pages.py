@@ -33,7 +33,6 @@ _ROUTES = {
     "saved": "/saved",
     "numbers": "/evaluations",
 }
-_OPTIONS = ("diversity", "colour")  # of a query
 ALIKE = 24  # neighbours on a pin's page
 COVERS = 4  # pictures on the card of a board
 SIDE = 384  # px, longest side of the picture on a pin's page; thumbnails have 256
@@ -152,14 +151,19 @@ def router(app: FastAPI, services: Services) -> APIRouter:
 
 def _here(can: frozenset[str], searcher: Searcher) -> frozenset[str]:
     """What of all that the server can do makes sense in this collection."""
-    needed = {"tags": tags.FILE in searcher.release.info["files"], "price": bool(searcher.about()["prices"])}
+    release = searcher.release
+    needed = {
+        "tags": tags.FILE in release.info["files"],
+        "price": release.pricing is not None,
+        "lookup": bool(release.votes),
+    }
+    can |= {"colour"} if release.colours is not None else set()
     return can - {name for name, there in needed.items() if not there}
 
 
 def _abilities(app: FastAPI) -> frozenset[str]:
     paths = app.openapi()["paths"]
-    routes = {name for name, end in _ROUTES.items() if any(path.endswith(end) for path in paths)}
-    return frozenset(routes | {name for name in _OPTIONS if name in Query.model_fields})
+    return frozenset(name for name, end in _ROUTES.items() if any(path.endswith(end) for path in paths))
 
 
 def _abouts(releases: Releases) -> list[dict[str, Any]]:

@@ -68,6 +68,8 @@ def search_path(collection: str, query: Mapping[str, Any]) -> str:
     asked += [(name, words(query, side)) for side, name in _WORDS.items()]
     for (side, kind), name in _EXAMPLES.items():
         asked += [(name, one[kind]) for one in query.get(side, []) if one.get(kind)]
+    asked += [("colour", narrowed.get("colour"))]
+    asked += [("each", "1")] if query.get("mix") == "interleave" else []
     asked += [("licence", one) for one in narrowed.get("licence") or []]
     asked += [("local", "1")] if query.get("space") == "local" else []
     return f"/c/{collection}?{urlencode([(name, value) for name, value in asked if value])}"

@@ -2,20 +2,29 @@
 
 import { ask, can, collectionPath, json, told } from "./api.js";
 import { element } from "./dom.js";
-import { money, pinPath } from "./state.js";
+import { pricing } from "./pricing.js";
+import { pinPath } from "./state.js";
 
 const percent = (share) => `${Math.round(100 * share)}%`;
 const readable = (name) => name.replaceAll(/[-_]/g, " ");
 
-/** The parts, closed. `search`: the options of the request that found the pin, or null. */
-export function insights(collection, pin, search = null) {
-  const about = { collection, path: collectionPath(collection), pin, search, asked: json({ positive: [{ id: pin.id }] }) };
+/** The parts, closed. About a pin, or a `file` that was sent and its preview `src`; `search`: the options of
+ * the request that found the pin. */
+export function insights(collection, { pin, search, file, src }) {
+  const about = { collection, path: collectionPath(collection), pin, search, asked: pin ? json({ positive: [{ id: pin.id }] }) : sent(file) };
+  const photo = async () => file ?? (await fetch(pin.thumb_url)).blob();
   return [
     search && can("why") && part("Why it matches", () => why(about)),
     can("tags") && part("What it shows", () => tags(about)),
     can("lookup") && part("What it is closest to", () => lookup(about)),
-    can("price") && part("What it may cost", () => price(about)),
+    can("price") && part("What it may cost", async () => pricing(about.path, await photo(), src ?? pin.thumb_url, (pins) => evidence(collection, pins))),
   ].filter(Boolean);
+}
+
+function sent(file) {
+  const form = new FormData();
+  form.append("file", file);
+  return { method: "POST", body: form };
 }
 
 /** A closed part with a title, filled by `load` when it is opened first. */
@@ -92,17 +101,6 @@ async function lookup(about) {
       evidence(about.collection, one.evidence),
     ),
   );
-}
-
-async function price(about) {
-  const said = await ask(`${about.path}/price`, about.asked);
-  return [
-    said.price === null
-      ? element("p", { class: "soft" }, said.why_not)
-      : element("p", {}, element("strong", { class: "price-tag" }, money(said.price, said.currency)),
-          element("span", { class: "soft" }, ` ${money(said.low, said.currency)} – ${money(said.high, said.currency)}`)),
-    evidence(about.collection, said.evidence),
-  ];
 }
 
 const line = (name, text) => element("p", { class: "fact" }, element("b", {}, name), " ", text);

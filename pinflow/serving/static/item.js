@@ -10,7 +10,7 @@ const { collection } = document.body.dataset;
 const item = document.querySelector(".item");
 const pin = { id: item.dataset.id, thumb_url: item.querySelector("img").src, title: document.querySelector("h1").textContent };
 
-$("insights").replaceChildren(...insights(collection, pin));
+$("insights").replaceChildren(...insights(collection, { pin }));
 $("save")?.addEventListener("click", () => collect(collection, pin, pin.title));
 document.addEventListener("click", (event) => {
   const button = event.target.closest("button.why");

@@ -27,7 +27,7 @@ export function open({ pin, collection, queries, search }) {
       can("boards") && action("save", "Add to a board", () => collect(collection, pin, title)),
       page && element("a", { class: "button", href: page, target: "_blank", rel: "noopener noreferrer" }, "See its page", icon("out")),
     ),
-    ...insights(collection, pin, search.ask),
+    ...insights(collection, { pin, search: search.ask }),
   );
   function done(change) {
     dialog.close();

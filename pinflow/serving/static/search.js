@@ -3,6 +3,7 @@
 import { ask, can, collectionPath, json, told } from "./api.js";
 import { collect } from "./collect.js";
 import { $, element, plain } from "./dom.js";
+import { insights } from "./insights.js";
 import { open } from "./panel.js";
 import { keep, marksOf, rate, showMarks } from "./rating.js";
 import { START, UNFILTERED, address, byPicture, isNarrowed, isScored, isSearch, parse, request, webAddress } from "./state.js";
@@ -21,6 +22,7 @@ const pins = new Map(); // shown, by id
 let state = parse(location.search);
 let file = null; // the picture dropped, pasted or chosen; it lives here alone
 let preview = ""; // its object URL
+let insight = null; // the picture that the insights below it are about
 let board = null; // the board that is searched by
 let cursor = null;
 let shown = 0;
@@ -86,12 +88,12 @@ function controls() {
   labels();
   for (const name of VALUES) if ($(name)) $(name).value = state[name] || ($(name).type === "range" ? 0 : "");
   if ($("colour")) $("colour").value = state.colour || "#808080";
-  $("local").checked = Boolean(state.local);
+  for (const name of ["local", "each"]) $(name).checked = Boolean(state[name]);
+  $("each-of").hidden = state.like.length + state.urls.length + Boolean(file) + Boolean(state.words) < 2;
   $("local-of").hidden = !about.labels.some((label) => label.slug === state.label && label.own_space);
   if ($("style")) $("style-of").hidden = !pictured || Boolean(state.local);
-  if ($("variety")) $("variety").parentElement.hidden = !isScored(state, file);
-  $("score-of").hidden = $("without").parentElement.hidden = !isScored(state, file);
-  const refined = ["without", "licence", "style", "variety", "score", "local", "colour"].filter((name) => state[name]).length;
+  for (const name of ["variety", "score", "without"]) $(name).parentElement.hidden = !isScored(state, file);
+  const refined = ["without", "licence", "style", "variety", "score", "local", "each", "colour"].filter((name) => state[name]).length;
   $("refine").dataset.count = refined || "";
   if ($("judge")) $("judge").hidden = !judging();
   if ($("judge")) $("judge").setAttribute("aria-pressed", String(Boolean(state.judge)));
@@ -159,6 +161,9 @@ async function search() {
   const like = alone && !board;
   $("subject").hidden = !like;
   if (like) $("subject").replaceChildren(...subject(pin, preview, about.name, queries));
+  $("sent").hidden = !file;
+  if (file && file !== insight) $("sent").replaceChildren(...insights(about.name, { file, src: preview }));
+  insight = file;
   $("results").replaceChildren();
   pins.clear();
   shown = 0;

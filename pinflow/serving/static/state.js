@@ -3,7 +3,7 @@
 const LISTS = { like: "id", unlike: "not", urls: "url" };
 const VALUES = {
   words: "q", without: "without", board: "board", label: "label", min: "min", max: "max", licence: "licence",
-  style: "style", variety: "variety", colour: "colour", score: "score", local: "local", judge: "judge",
+  style: "style", variety: "variety", colour: "colour", score: "score", local: "local", each: "each", judge: "judge",
 };
 const NARROWING = ["label", "min", "max", "licence", "without", "score", "colour"];
 
@@ -60,6 +60,7 @@ export function request(state, about, file) {
   if (state.max !== "") filter.price_max = Number(state.max);
   const priced = about.prices[0];
   if (priced?.currency && (state.min !== "" || state.max !== "")) filter.currency = priced.currency;
+  if (state.colour) filter.colour = state.colour;
   if (state.licence) filter.licence = [state.licence];
   const body = { positive, negative, filter, limit: 40 };
   if (state.label) body.label = state.label;
@@ -67,7 +68,7 @@ export function request(state, about, file) {
   else if (state.style && byPicture(state, file)) body.style = Number(state.style);
   if (state.score && scored) body.min_score = Number(state.score);
   if (state.variety && scored) body.diversity = Number(state.variety);
-  if (state.colour) body.colour = state.colour;
+  if (state.each && positive.length > 1) body.mix = "interleave";
   return body;
 }
 

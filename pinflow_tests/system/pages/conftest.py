@@ -1,7 +1,7 @@
-"""One server with three small collections, and one browser, for all tests of the pages.
+"""One server with four small collections, and one browser, for all tests of the pages.
 
 `drawings` and `sketches` are flat shapes seen by a trunk of 48 numbers; `seen` has the real network, so
-that what it says can be explained, and a tagger.
+that what it says can be explained, and a tagger; `voted` has votes on attributes, and prices.
 """
 
 import shutil
@@ -19,9 +19,11 @@ from pinflow.serving.app import make_app
 from pinflow.serving.releases import Releases
 from pinflow.settings import Settings
 from pinflow_tests.retrieval.releases import COLOURS, SHAPES, GridTrunk, drawing, make_pins
+from pinflow_tests.retrieval.voted import write_voted
 from pinflow_tests.serving.server import running
 from pinflow_tests.serving.source import FolderSource
 
+DRAWN = 60_000  # ms; a drawing takes passes of the network, on a machine that does more than this
 NETWORK = "tf_efficientnet_lite0"
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>alert(1)</script>"
 
@@ -34,6 +36,8 @@ def address(tmp_path_factory):
     source = FolderSource(tmp_path_factory.mktemp("source"))
     source.publish("drawings", "r1", pins=pins)
     source.publish("sketches", "s1", pins=make_pins(1))
+    write_voted(source.root / "voted" / "v1", id="v1", collection="voted")
+    source.point("voted", "v1")
     tagger = {"tagger.safetensors": tagger_of(trunk).to_bytes()}
     source.publish("seen", "n1", pins=make_pins(2), trunk=trunk, name=NETWORK, extra=tagger)
     releases = Releases(
@@ -42,7 +46,7 @@ def address(tmp_path_factory):
     settings = Settings(api_token=None, home=tmp_path_factory.mktemp("home"), database_url=None)
     with running(make_app(releases, settings)) as port:
         end = time.monotonic() + 20
-        while len(releases.names()) < 3:
+        while len(releases.names()) < 4:
             assert time.monotonic() < end
             time.sleep(0.02)
         yield f"http://127.0.0.1:{port}"

@@ -5,7 +5,7 @@ import tarfile
 import pytest
 
 from pinflow.sample.fetch import npm_pack
-from pinflow_tests.system.pages.conftest import settled
+from pinflow_tests.system.pages.conftest import DRAWN, settled
 
 pytestmark = pytest.mark.system
 
@@ -64,7 +64,7 @@ def test_nor_in_what_opens_over_a_page(page, address, axe):
     for summary in page.locator("dialog summary").all():
         summary.click()
     page.wait_for_selector("dialog .bars li")
-    page.wait_for_selector("dialog figure:not([aria-busy]) img.drawing")
+    page.wait_for_selector("dialog figure:not([aria-busy]) img.drawing", timeout=DRAWN)
     check(page, axe)
     page.click("dialog >> text=Add to a board")
     page.wait_for_selector("dialog.small")

@@ -2,14 +2,14 @@
 
 import pytest
 
-from pinflow_tests.system.pages.conftest import HOSTILE, settled, tiles
+from pinflow_tests.system.pages.conftest import DRAWN, HOSTILE, settled, tiles
 
 pytestmark = pytest.mark.system
 
 
 def test_home_shows_the_collections_and_searches_one(page, address):
     page.goto(address)
-    assert page.locator(".collection .title").all_text_contents() == ["drawings", "seen", "sketches"]
+    assert page.locator(".collection .title").all_text_contents() == ["drawings", "seen", "sketches", "voted"]
     assert "36 pictures under 4 labels" in page.inner_text(".collection:first-child")
     page.select_option(".hero-ask select", "sketches")
     page.fill(".hero-ask input", "blue bar")
@@ -59,16 +59,47 @@ def test_tags_where_the_collection_has_a_tagger(page, address):
     assert best.get_attribute("class") == "given"
     assert page.locator(".evidence a").count() > 3
     best.locator("button").click()
-    page.wait_for_selector("figure:not([aria-busy]) img.drawing")
+    page.wait_for_selector("figure:not([aria-busy]) img.drawing", timeout=DRAWN)
     assert page.eval_on_selector("img.drawing", "image => image.complete && image.naturalWidth > 100")
     page.goto(address + "/c/drawings/pins/red%2Fcircle-1")
     assert page.locator("summary:has-text('What it shows')").count() == 0
 
 
+def test_a_look_up_where_neighbours_can_vote(page, address):
+    page.goto(address + "/c/voted/pins/red%2Fcircle-0")
+    page.click("summary:has-text('What it is closest to')")
+    page.wait_for_selector(".insight[open] h3")
+    told = page.inner_text(".insight:has(h3)")
+    assert "red school" in told
+    assert "% sure" in told  # the years, an interval
+    page.goto(address + "/c/drawings/pins/red%2Fcircle-1")
+    assert page.locator("summary:has-text('What it is closest to')").count() == 0
+
+
+def test_a_price_for_what_is_in_a_box(page, address):
+    page.goto(address + "/c/voted/pins/red%2Fsquare-0")
+    page.click("summary:has-text('What it may cost')")
+    page.wait_for_selector(".stage .box")
+    frame = page.locator(".stage").bounding_box()
+    page.mouse.move(frame["x"] + 3, frame["y"] + 3)
+    page.mouse.down()
+    page.mouse.move(frame["x"] + frame["width"] - 3, frame["y"] + frame["height"] - 3, steps=4)
+    page.mouse.up()
+    page.wait_for_selector(".stage .box:not(.ghost)")
+    with page.expect_response("**/price") as asked:
+        page.focus(".stage .box")
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("Shift+ArrowLeft")
+        page.keyboard.press("Enter")
+    assert asked.value.ok
+    page.wait_for_function("() => document.querySelectorAll('.priced li').length === 1")
+    assert page.inner_text(".priced li").strip()
+
+
 def test_why_a_neighbour_is_alike(page, address):
     page.goto(address + "/c/seen/pins/red%2Fcircle-0")
     page.click("button.why[data-id='red/circle-1']")
-    page.wait_for_selector("dialog figure:not([aria-busy]) img.drawing")
+    page.wait_for_selector("dialog figure:not([aria-busy]) img.drawing", timeout=DRAWN)
     assert "shape: circle" in page.inner_text("dialog")
 
 

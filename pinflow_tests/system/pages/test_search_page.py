@@ -3,7 +3,7 @@
 import pytest
 
 from pinflow_tests.retrieval.releases import drawing
-from pinflow_tests.system.pages.conftest import HOSTILE, settled, tiles
+from pinflow_tests.system.pages.conftest import DRAWN, HOSTILE, settled, tiles
 
 pytestmark = pytest.mark.system
 
@@ -209,7 +209,7 @@ def test_the_panel_says_why(page, address):
     settled(page, "best first")
     page.click("#results .tile:has([data-id='red/circle-1']) [data-act=about]")
     page.click("dialog summary:has-text('Why it matches')")
-    page.wait_for_selector("dialog figure:not([aria-busy]) img.drawing")
+    page.wait_for_selector("dialog figure:not([aria-busy]) img.drawing", timeout=DRAWN)
     assert page.eval_on_selector("dialog img.drawing", "image => image.complete && image.naturalWidth > 600")
     told = page.inner_text("dialog .insight[open]")
     assert "shape: circle" in told
@@ -238,3 +238,45 @@ def test_results_are_rated_and_searches_saved(page, address, api):
     (saved,) = api("GET", "/v1/saved")["saved"]
     assert saved["url"].startswith("/c/drawings?q=green+bar")
     api("DELETE", f"/v1/saved/{saved['id']}")
+
+
+def test_a_picture_that_was_sent_is_looked_up_and_priced_too(page, address):
+    page.goto(address + "/c/voted")
+    settled(page, "typical")
+    red = {"name": "a.png", "mimeType": "image/png", "buffer": drawing("red", "square", 60)}
+    page.set_input_files("#file", red)
+    page.wait_for_selector("#sent summary")
+    page.click("#sent summary:has-text('What it may cost')")
+    page.click("#sent summary:has-text('What it is closest to')")
+    page.wait_for_selector("#sent .priced li")
+    page.wait_for_selector("#sent h3")
+    assert "red school" in page.inner_text("#sent")
+
+
+def test_several_pictures_each_in_turn_and_a_colour(page, address):
+    page.goto(address + "/c/drawings?id=red%2Fbar-0&id=blue%2Fbar-0")
+    settled(page, "34 pictures")
+    page.click("#refine")
+    with page.expect_response("**/search"):
+        page.check("#each")
+    assert "each=1" in page.url
+    settled(page, "34 pictures")
+    assert {id.partition("/")[0] for id in tiles(page)[:2]} == {"red", "blue"}
+    vary = "it => { it.value = 0.8; it.dispatchEvent(new Event('change', { bubbles: true })); }"
+    with page.expect_response("**/search"):
+        page.eval_on_selector("#variety", vary)
+    assert "variety=0.8" in page.url
+    settled(page, "34 pictures")
+
+
+def test_only_pictures_that_show_a_colour(page, address):
+    page.goto(address + "/c/drawings?q=drawn")
+    settled(page, "35 pictures")
+    page.click("#refine")
+    with page.expect_response("**/search"):
+        page.fill("#colour", "#3250dc")
+    page.wait_for_selector("#results:not([aria-busy]) .tile")
+    assert {id.partition("/")[0] for id in tiles(page)} == {"blue"}
+    with page.expect_response("**/search"):
+        page.click("#any-colour")
+    settled(page, "35 pictures")

@@ -6,8 +6,8 @@ import json
 import pytest
 
 from pinflow_tests.retrieval.releases import drawing
+from pinflow_tests.serving.routes.test_lookup import client
 from pinflow_tests.serving.test_app import is_problem
-from pinflow_tests.serving.test_lookup import client
 
 __all__ = ["client"]
 PRICE = "/v1/collections/drawings/price"
