@@ -72,7 +72,8 @@ def search_path(collection: str, query: Mapping[str, Any]) -> str:
     asked += [("each", "1")] if query.get("mix") == "interleave" else []
     asked += [("licence", one) for one in narrowed.get("licence") or []]
     asked += [("local", "1")] if query.get("space") == "local" else []
-    return f"/c/{collection}?{urlencode([(name, value) for name, value in asked if value])}"
+    text = urlencode([(name, value) for name, value in asked if value])
+    return f"/c/{collection}?{text}" if text else f"/c/{collection}"
 
 
 def words(query: Mapping[str, Any], side: str = "positive") -> str:
