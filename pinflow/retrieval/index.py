@@ -113,8 +113,8 @@ class Index:
         """Whether an exact scan is the only way, or the cheaper one."""
         if self.kind == "flat":
             return True
-        if selection is None:
-            return False
+        if selection is None:  # where every row would be a candidate, lists only stand in the way
+            return max(k, tuning.K) * self.rerank >= self.n
         if self.reach is None:
             return True
         wanted = self._rows_to_meet(k, selection)
