@@ -63,6 +63,8 @@ class Dataset:
     duplicates: Ints = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))  # pairs like `related`
     stages: Floats | None = None  # (n, v) of the trunk's inner stages, None for a trunk that hides them
     crops: Crops | None = None
+    # The same pictures as tuned trunks see them, by digest.
+    others: Mapping[str, Dataset] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.sha256)
@@ -79,13 +81,22 @@ class Dataset:
 
     def space(self, head: Head, rows: Ints | slice = slice(None)) -> Floats:
         """Unit vectors (len(rows), d) of pictures in the head's space."""
-        return head.apply(self.view(head.reads)[rows])
+        return head.apply(self.seen_for(head).view(head.reads)[rows])
+
+    def seen_for(self, head: Head) -> Dataset:
+        """The pictures as the trunk sees them that the head was fitted to."""
+        if head.trunk and head.trunk not in self.others:
+            raise PinflowError("the features of the tuned trunk are not here: fit the encoder again")
+        return self.others[head.trunk] if head.trunk else self
 
     def fits(self, head: Head) -> bool:
         """Whether the head was fitted to vectors like these."""
-        if head.reads == "stages" and self.stages is None:
+        if head.trunk and head.trunk not in self.others:
             return False
-        width = self.view(head.reads).shape[1]
+        seen = self.seen_for(head)
+        if head.reads == "stages" and seen.stages is None:
+            return False
+        width = seen.view(head.reads).shape[1]
         return not width or head.fits(width)
 
     @cached_property
@@ -136,9 +147,14 @@ def within(pairs: Ints, rows: Ints, n: int) -> Ints:
     return pairs[chosen[pairs].all(axis=1)]
 
 
-def join(features: pa.Table, rows: pa.Table, crops: pa.Table | None = None) -> Dataset:
+def join(
+    features: pa.Table,
+    rows: pa.Table,
+    crops: pa.Table | None = None,
+    tuned: Mapping[str, tuple[pa.Table, pa.Table]] | None = None,
+) -> Dataset:
     """`schema.features` and resolved `schema.SPLIT_ROWS` as one data set; `crops`: `schema.features` of
-    parts of some of the pictures.
+    parts of some of the pictures; `tuned`: both as tuned trunks see them, by digest.
 
     Raises `PinflowError` if a row has no features, or features that are not finite.
     """
@@ -197,6 +213,7 @@ def join(features: pa.Table, rows: pa.Table, crops: pa.Table | None = None) -> D
         duplicates=_duplicates(of, rows, n),
         stages=stages,
         crops=None if crops is None else _crops(crops, number),
+        others={trunk: join(whole, rows, parts) for trunk, (whole, parts) in (tuned or {}).items()},
     )
 
 

@@ -19,17 +19,27 @@ from pinflow.learning.style.whitening import Whitening
 
 
 def embed(
-    features: pa.Table, encoder: Head, label_encoder: Head = IDENTITY, *, known: pa.Table | None = None
+    features: pa.Table,
+    encoder: Head,
+    label_encoder: Head = IDENTITY,
+    *,
+    tuned: pa.Table | None = None,
+    known: pa.Table | None = None,
 ) -> pa.Table:
-    """`schema.features` of a label -> its `schema.embeddings`, sorted by id.
+    """`schema.features` of a label -> its `schema.embeddings`, sorted by id. `tuned`: the same pictures as
+    the encoder's trunk sees them, where that was tuned.
 
     Rows of `known` with the same id, sha256, encoder and label encoder are taken, not computed.
     """
-    last, stages = (schema.width(features, column) for column in ("vector", "stages"))
-    width = {"last": last, "stages": last + stages}
-    target = schema.embeddings(*(head.width(width[head.reads]) for head in (encoder, label_encoder)))
+    theirs = features if tuned is None else tuned.sort_by("id")
+    features = features.sort_by("id")
+    target = schema.embeddings(
+        *(head.width(_width(of, head)) for of, head in ((theirs, encoder), (features, label_encoder)))
+    )
     old = _reusable(features, encoder, label_encoder, known, target)
-    fresh = features.filter(pc.invert(pc.is_in(features["id"], value_set=old["id"].combine_chunks())))
+    new = pc.invert(pc.is_in(features["id"], value_set=old["id"].combine_chunks()))
+    fresh, seen = features.filter(new), theirs.filter(new)
+    assert fresh["id"].equals(seen["id"])
     n = fresh.num_rows
     computed = pa.table(
         [
@@ -37,12 +47,17 @@ def embed(
             fresh["sha256"],
             pa.array(np.repeat(encoder.digest, n), pa.string()),
             pa.array(np.repeat(label_encoder.digest, n), pa.string()),
-            schema.vectors(in_space(fresh, encoder)),
+            schema.vectors(in_space(seen, encoder)),
             schema.vectors(in_space(fresh, label_encoder)),
         ],
         schema=target,
     )
     return pa.concat_tables([old, computed]).sort_by("id").combine_chunks()
+
+
+def _width(features: pa.Table, head: Head) -> int:
+    columns = ("vector", "stages") if head.reads == "stages" else ("vector",)
+    return sum(schema.width(features, column) for column in columns)
 
 
 def in_space(features: pa.Table, head: Head) -> Floats:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +28,9 @@ from pinflow.learning.promotion import (
 )
 from pinflow.learning.tune import Recipe, fit
 
+if TYPE_CHECKING:
+    from pinflow.learning.tuner import Tuner
+
 
 @dataclass(frozen=True)
 class EncoderFit:
@@ -37,6 +41,8 @@ class EncoderFit:
     promotion: Promotion
     trained_on: tuple[str, ...]  # sha256 and groups the *served* head was tuned on, sorted
     report: Report  # frozen, candidate, served on test
+    data: Dataset  # with the pictures as every tuned trunk sees them
+    trunk: bytes | None = None  # checkpoint of the candidate's trunk, if that was tuned
     notes: tuple[str, ...] = ()  # what the recipe asks for and this fit did not do
 
 
@@ -49,6 +55,8 @@ def fit_encoder(
     trained_on: Collection[str] = (),
     attributes: Collection[str] = (),
     crops: pa.Table | None = None,
+    tuned: Mapping[str, tuple[pa.Table, pa.Table]] | None = None,
+    tuner: Tuner | None = None,
     seed: int = 0,
 ) -> EncoderFit:
     """Tune a head on all labels of a collection and decide whether it is served.
@@ -56,14 +64,15 @@ def fit_encoder(
     `features`: `schema.features` of all labels; `rows`: their `schema.SPLIT_ROWS` after
     `splits.resolve(..., trained_on=trained_on)`; `served`: the head in use on the *same* trunk, None if
     there is none; `trained_on`: `EncoderFit.trained_on` of the fit that made it; `attributes`: the columns
-    that also mean "alike"; `crops`: `schema.features` of parts of some of the pictures.
+    that also mean "alike"; `crops`: `schema.features` of parts of some of the pictures; `tuned`: both
+    as the trunk of `served` sees them, if that was tuned; `tuner`: for `tune: full`.
 
     The candidate is tuned on train alone. Val only says when to stop, so that it can judge later
     candidates and widen the gallery of the report. Test and held-out pictures are never learned from.
     Raises `PinflowError` for a recipe that this version cannot follow.
     """
     settings, notes = _settings(recipe, attributes)
-    data = join(features, rows, crops)
+    data = join(features, rows, crops, tuned)
     if served is not None and not data.fits(served):
         notes.append("the served head was fitted to another trunk: compared with the frozen space instead")
         served = None
@@ -76,12 +85,22 @@ def fit_encoder(
     learned = training_rows(data)
     judged = unseen_by(data, served, trained_on)
     choice = choose(data, served, settings, judged=judged, seed=seed)
-    tuned = fit(data, learned, choice.recipe, watch=np.flatnonzero(data.in_splits("val")), seed=seed)
-    notes += [tuned.note] if tuned.note else []
-    candidate, promotion = _judge(data, tuned.head, served, choice, judged, seed)
+    made = fit(data, learned, choice.recipe, watch=np.flatnonzero(data.in_splits("val")), seed=seed)
+    notes += [made.note] if made.note else []
+    candidate, promotion = _judge(data, made.head, served, choice, judged, seed)
     if promotion.promoted:
         served, trained_on = candidate, {*data.sha256[learned].tolist(), *data.group[learned].tolist()}
-    return _fit(data, candidate, served, promotion, trained_on, notes, seed)
+    if tuner is None or made.head.kind == "identity":
+        return _fit(data, candidate, served, promotion, trained_on, notes, seed)
+    # What is served otherwise is what full tuning has to beat, its own head among it.
+    full, followed = tuner.judged(data, served, choice.recipe, learned, seed)
+    notes.append(full.reason)
+    if followed is None:
+        return _fit(data, candidate, served, promotion, trained_on, notes, seed)
+    data = replace(data, others={**data.others, followed.head.trunk: followed.data})
+    trained_on = {*data.sha256[learned].tolist(), *data.group[learned].tolist()}
+    fit_ = _fit(data, followed.head, followed.head, full, trained_on, notes, seed)
+    return replace(fit_, trunk=followed.checkpoint)
 
 
 def training_rows(data: Dataset) -> Ints:
@@ -137,19 +156,17 @@ def _fit(
 ) -> EncoderFit:
     heads = {"frozen": IDENTITY, "candidate": candidate, "served": served}
     measured = report_on(data, heads, seed=seed)
-    return EncoderFit(candidate, served, promotion, tuple(sorted(trained_on)), measured, tuple(notes))
+    return EncoderFit(
+        candidate, served, promotion, tuple(sorted(trained_on)), measured, data, notes=tuple(notes)
+    )
 
 
 def _settings(recipe: EncoderRecipe, attributes: Collection[str]) -> tuple[Recipe | None, list[str]]:
     """The recipe in this room's terms (None: do not tune), and what of it is not followed."""
     if recipe.tune == "none":
         return None, []
-    if recipe.tune == "full":
-        raise PinflowError(
-            "`encoder.tune: full` (tuning the trunk itself) is not there yet: use `head` or `none`"
-        )
-    if recipe.grayscale:
-        raise PinflowError("`encoder.grayscale: true` needs `tune: full`, which is not there yet")
+    if recipe.grayscale and recipe.tune != "full":
+        raise PinflowError("`encoder.grayscale: true` needs `tune: full`: other trunks know colours")
     loss = canonical(recipe.loss)
     positives = described(recipe.positives, attributes, recipe.match)
     notes = ["positives `captions` are for the text encoder"] if "captions" in recipe.positives else []

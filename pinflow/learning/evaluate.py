@@ -86,15 +86,16 @@ def report(
     heads: Mapping[str, Head],
     *,
     crops: pa.Table | None = None,
+    tuned: Mapping[str, tuple[pa.Table, pa.Table]] | None = None,
     seed: int = 0,
 ) -> Report:
     """Test pictures ask, all pictures that training never saw (val and test) answer, label is relevance.
 
     `features`: `schema.features`; `rows`: resolved `schema.SPLIT_ROWS`; `heads`: usually `frozen`,
-    `candidate`, `served`; `crops`: `schema.features` of parts of some of the pictures. A query never finds
-    itself; one that nothing in the gallery matches does not count.
+    `candidate`, `served`; `crops`: `schema.features` of parts of some of the pictures; `tuned`: both as tuned
+    trunks see them. A query never finds itself; one that nothing in the gallery matches does not count.
     """
-    return report_on(join(features, rows, crops), heads, seed=seed)
+    return report_on(join(features, rows, crops, tuned), heads, seed=seed)
 
 
 def report_on(data: Dataset, heads: Mapping[str, Head], *, seed: int = 0) -> Report:
@@ -172,7 +173,7 @@ def confusion(data: Dataset, queries: Ints, nearest: Ints) -> list[list[float]]:
 def found_again(data: Dataset, head: Head, asked: Mask, gallery: Ints) -> Values:
     """Of each crop of a picture that is `asked` whether it finds the very picture that it was cut from first,
     among the pictures of its label in `gallery`: what a space that only knows classes loses."""
-    crops = data.crops
+    crops = data.seen_for(head).crops
     if crops is None:
         return np.zeros(0)
     mine = np.flatnonzero(asked[crops.rows] & np.isin(crops.rows, gallery))

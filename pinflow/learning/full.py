@@ -75,6 +75,7 @@ def fit_trunk(
     preprocess: Preprocess,
     head: Head,
     pixels: Pixels,
+    rows: Ints,
     alike: Alike,
     course: Course = Course(),
     *,
@@ -86,17 +87,17 @@ def fit_trunk(
 ) -> TunedTrunk:
     """Tune `model` (changed in place) behind `head`, which was fitted to it and is tuned along.
 
-    `pixels` uint8 (n, size, size, 3) as `preprocess` makes them, the n pictures of `alike`; `watch`: MAP@R of
-    a network and head on pictures put aside, by which it stops; `state`: a file in which it is kept how far
-    it came. A loss that is not finite stops it: the last good weights are kept, and the note says so.
+    `pixels` uint8 (n, size, size, 3) as `preprocess` makes them; `rows`: those that `alike` is of; `watch`:
+    MAP@R of a network and head on pictures put aside, by which it stops; `state`: a file in which it is kept
+    how far it came. A loss that is not finite stops it: the last good weights are kept, and the note says so.
     """
     import torch
 
-    steps_an_epoch = max(1, len(pixels) // course.batch)
+    steps_an_epoch = max(1, len(rows) // course.batch)
     total = course.epochs * steps_an_epoch
     net = _Net(model, head).module.to(device)
     run = _Run(net, course, total)
-    begun = _identity(course, head, pixels, loss, seed)
+    begun = _identity(course, head, rows, loss, seed)
     if state is not None:
         run.resume(state, begun)
     feed = batches(alike.groupings, np.random.default_rng(seed), size=course.batch, partners=alike.pairs)
@@ -109,7 +110,7 @@ def fit_trunk(
         if step < run.step:  # done before it was interrupted
             continue
         rng = torch.Generator().manual_seed((seed << 32) + step)
-        views = augmented(torch.from_numpy(pixels[batch]).to(device), shown, course, rng)
+        views = augmented(torch.from_numpy(pixels[rows[batch]]).to(device), shown, course, rng)
         positive = torch.from_numpy(alike.mask(batch, batch) | np.eye(len(batch), dtype=bool)).to(device)
         classes = torch.from_numpy(alike.groupings[0][batch]).to(device)
         with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=device.startswith("cuda")):
@@ -129,6 +130,19 @@ def fit_trunk(
     if state is not None:
         state.unlink(missing_ok=True)
     return TunedTrunk(model.eval().cpu(), shown, _head_of(net, head), run.kept_step, note)
+
+
+def to_tune(name: str, device: str | None = None) -> Trunk:
+    """A trunk to be tuned, on a CPU at a reduced size. Raises `TrunkError`."""
+    from pinflow.learning.trunk import Trunk, best_device
+    from pinflow.learning.weights import load_model
+
+    model, own = load_model(name)
+    device = device or best_device()
+    # A vision transformer takes pictures of its own size alone.
+    flexible = not hasattr(model, "pos_embed")
+    size = min(own.size, CPU_SIDE) if device == "cpu" and flexible else own.size
+    return Trunk(name, model, replace(own, size=size), device)
 
 
 def tune_fully(
@@ -155,8 +169,10 @@ def tune_fully(
         return TunedTrunk(model, trunk.preprocess, head, 0, "no two sets of pictures to tell apart")
     alike = recipe.positives.of(data, rows, seed=seed)
 
+    shown = replace(trunk.preprocess, grayscale=True) if course.grayscale else trunk.preprocess
+
     def seen(net: torch.nn.Module, some: Ints) -> Dataset:
-        return replace(data, **_seen(net, pixels, some, data, trunk.preprocess, device, course.grayscale))
+        return replace(data, **seen_by(net, pixels, some, data, shown, device))
 
     def found(net: torch.nn.Module, own: Head) -> float:
         assert watch is not None
@@ -169,7 +185,8 @@ def tune_fully(
         model,
         trunk.preprocess,
         head,
-        pixels[rows] if len(rows) < len(pixels) else pixels,
+        pixels,
+        rows,
         alike,
         course,
         loss=recipe.loss,
@@ -182,27 +199,22 @@ def tune_fully(
     return replace(tuned, head=again)
 
 
-def _seen(
-    net: torch.nn.Module,
-    pixels: Pixels,
-    rows: Ints,
-    data: Dataset,
-    preprocess: Preprocess,
-    device: str,
-    grayscale: bool,
+def seen_by(
+    net: torch.nn.Module, pixels: Pixels, rows: Ints, data: Dataset, preprocess: Preprocess, device: str
 ) -> dict[str, Any]:
-    """`vectors` and `stages` of a data set as that network makes them of these rows; zero elsewhere."""
+    """`vectors` and `stages` like those of `data`, of `pixels` as that network sees these rows of them; zero
+    elsewhere."""
     from pinflow.learning.engine import torch_engine
     from pinflow.learning.trunk import _shown
 
     was = net.training
     shown = _shown(net, preprocess)
     engine = torch_engine(shown, preprocess, device)
-    vectors = np.zeros((len(data), data.vectors.shape[1]), np.float32)
-    stages = None if data.stages is None else np.zeros_like(data.stages)
+    vectors = np.zeros((len(pixels), data.vectors.shape[1]), np.float32)
+    stages = None if data.stages is None else np.zeros((len(pixels), data.stages.shape[1]), np.float32)
     for start in range(0, len(rows), engine.batch):
         part = rows[start : start + engine.batch]
-        out = engine.run(_gray(pixels[part]) if grayscale else np.ascontiguousarray(pixels[part]))
+        out = engine.run(_gray(pixels[part]) if preprocess.grayscale else np.ascontiguousarray(pixels[part]))
         vectors[part] = out[:, : vectors.shape[1]]
         if stages is not None:
             stages[part] = out[:, vectors.shape[1] :]
@@ -467,9 +479,9 @@ def _head_of(net: torch.nn.Module, head: Head) -> Head:
     return replace(head, weights=weights)
 
 
-def _identity(course: Course, head: Head, pixels: Pixels, loss: str, seed: int) -> str:
+def _identity(course: Course, head: Head, rows: Ints, loss: str, seed: int) -> str:
     """What makes a run the same run."""
-    return json.dumps([asdict(course), head.digest, list(pixels.shape), loss, seed])
+    return json.dumps([asdict(course), head.digest, rows.tolist(), loss, seed])
 
 
 def _replace(path: Path, data: bytes) -> None:

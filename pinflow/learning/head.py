@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -35,11 +35,13 @@ class Head:
     ========== ============================== =====================================================
 
     `reads`: whether x is the trunk's last vector alone, or its inner stages beside it (`stages.beside`).
+    `trunk`: digest of the tuned trunk that x is of; empty for the collection's own.
     """
 
     kind: Kind = "identity"
     weights: dict[str, Array] = field(default_factory=dict)
     reads: Reads = "last"
+    trunk: str = ""
 
     def __post_init__(self) -> None:
         # safetensors writes the memory of an array as it lies, whatever its strides say.
@@ -52,6 +54,7 @@ class Head:
         if self.kind == "identity":
             return "identity"
         digest = hashlib.sha256(self.kind.encode() + (b"" if self.reads == "last" else b" of stages"))
+        digest.update(self.trunk.encode())
         for name, array in sorted(self.weights.items()):
             digest.update(f"{name}:{array.shape}".encode())
             digest.update(array.data)
@@ -88,13 +91,13 @@ class Head:
             return self
         added = ((1 + self.weights["gains"]) ** 2 - 1) * strength**2
         weights = {"directions": self.weights["directions"], "gains": np.sqrt(1 + added) - 1}
-        return Head("residual", weights, self.reads)
+        return replace(self, weights=weights)
 
     def to_bytes(self) -> bytes:
         """safetensors with the kind as JSON metadata."""
         from safetensors.numpy import save
 
-        about = json.dumps({"kind": self.kind, "reads": self.reads})
+        about = json.dumps({"kind": self.kind, "reads": self.reads, "trunk": self.trunk})
         data: bytes = save(dict(self.weights), metadata={"pinflow.head": about})
         return data
 
@@ -108,7 +111,7 @@ class Head:
             weights = load(data)
             size = int.from_bytes(data[:8], "little")
             about = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["pinflow.head"])
-            kind, reads = about["kind"], about.get("reads", "last")
+            kind, reads, trunk = about["kind"], about.get("reads", "last"), about.get("trunk", "")
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
             raise CorruptError(f"not a head: {error}; fit the encoder again") from error
         expected = {
@@ -121,7 +124,7 @@ class Head:
             raise CorruptError(
                 f"a head of kind {kind!r} with weights {sorted(weights)}: fit the encoder again"
             )
-        return Head(kind, weights, reads)
+        return Head(kind, weights, reads, trunk)
 
 
 def _unit(vectors: Array) -> Array:

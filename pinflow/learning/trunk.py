@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
-from pinflow.errors import PictureError, TrunkError
+from pinflow.errors import CorruptError, PictureError, TrunkError
 from pinflow.imaging.decode import decode
 from pinflow.imaging.resize import resized
 from pinflow.learning.engine import Engine, Pixels, Vectors, cores, kept_engine, onnx_engine, torch_engine
@@ -142,6 +142,19 @@ def load_trunk(name: str = DEFAULT, *, device: str | None = None, engines: Path 
     """
     model, preprocess = load_model(name)
     return Trunk(name, model, preprocess, device or best_device(), engines=engines)
+
+
+def tuned_trunk(data: bytes, digest: str, *, device: str | None = None, engines: Path | None = None) -> Trunk:
+    """The trunk of a checkpoint that was written here. Raises `CorruptError` where it is not that one."""
+    from pinflow.learning.checkpoint import from_bytes
+
+    made = from_bytes(data)
+    trunk = Trunk(made.name, made.model, made.preprocess, device or best_device(), engines=engines)
+    if trunk.digest != digest:
+        raise CorruptError(
+            f"the tuned trunk is {trunk.digest[:16]}, not {digest[:16]}: fit the encoder again"
+        )
+    return trunk
 
 
 def best_device() -> str:

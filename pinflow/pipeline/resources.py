@@ -47,6 +47,20 @@ class House(dg.ConfigurableResource):  # type: ignore[type-arg]
         """The trunk, loaded once a process: labels are worked on one after another."""
         return _trunk(name, self.device, engines(self.home))
 
+    def fresh_trunk(self, name: str) -> Trunk:
+        """A trunk to be tuned: on a CPU at a reduced size."""
+        from pinflow.learning.full import to_tune
+
+        return to_tune(name, self.device)
+
+    def tuned(self, digest: str, data: bytes) -> Trunk:
+        """The trunk of a checkpoint, loaded once a process."""
+        return _tuned(digest, data, self.device, engines(self.home))
+
+    def tuning_folder(self, collection: str) -> Path:
+        """Where pixels lie while a trunk is tuned, and how far an interrupted tuning came."""
+        return Path(self.home) / "tuning" / collection
+
     def style(self, name: str) -> Trunk:
         """The early layers of that trunk, loaded once a process too."""
         return _style(name, self.device, engines(self.home))
@@ -64,6 +78,13 @@ def _trunk(name: str, device: str | None, engines: Path) -> Trunk:
     from pinflow.learning.trunk import load_trunk
 
     return load_trunk(name, device=device, engines=engines)
+
+
+@lru_cache(maxsize=1)
+def _tuned(digest: str, data: bytes, device: str | None, engines: Path) -> Trunk:
+    from pinflow.learning.trunk import tuned_trunk
+
+    return tuned_trunk(data, digest, device=device, engines=engines)
 
 
 @lru_cache(maxsize=1)

@@ -104,7 +104,7 @@ STAGES: dict[str, Stage] = {
             "embeddings",
             "C",
             True,
-            ("features", "encoder", "label_encoder"),
+            ("features", "encoder", "label_encoder", "images"),
             "Unit vectors in the collection's space, the label's own and by style; only stale rows computed.",
             ("numpy", "parquet"),
             code=2,

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Protocol
 
-from pinflow.errors import TrunkError
+from pinflow.errors import CorruptError, TrunkError
 from pinflow.learning.stages import Reads
 from pinflow.retrieval.index import Floats
 from pinflow.retrieval.release import Space
@@ -33,6 +34,9 @@ class Head(Protocol):
     @property
     def reads(self) -> Reads: ...
 
+    @property
+    def trunk(self) -> str: ...
+
     def apply(self, vectors: Floats) -> Floats:
         """Unit vectors (n, d) float32 from trunk features (n, width)."""
 
@@ -52,9 +56,13 @@ class PictureEncoder:
         load: LoadTrunk | None,
         style_digest: str | None = None,
         load_style: LoadTrunk | None = None,
+        tuned: Path | None = None,
     ) -> None:
         """`name`, `digest`: the trunk that made the release. `trunk`: that one, if it is loaded already.
-        `style_digest`: the early layers that its styles are of."""
+        `style_digest`: the early layers that its styles are of; `tuned`: the checkpoint of the trunk that was
+        tuned for its shared space, if that was."""
+        self._tuned_file = tuned
+        self._tuned: Trunk | None = None
         self._name = name
         self._digest = digest
         self._load = load or load_trunk
@@ -88,11 +96,15 @@ class PictureEncoder:
     def load(self, head: bytes) -> tuple[Trunk, Head]:
         """The trunk and that head, from memory or loaded now. Raises `TrunkError`."""
         with self._lock:
-            if self._trunk is None:
-                self._trunk = self._same(self._load(self._name))
             if head not in self._heads:
                 self._heads[head] = _load_head(head)
-            return self._trunk, self._heads[head]
+            found = self._heads[head]
+            if found.trunk:
+                self._tuned = self._tuned or load_tuned(self._tuned_file, found.trunk)
+                return self._tuned, found
+            if self._trunk is None:
+                self._trunk = self._same(self._load(self._name))
+            return self._trunk, found
 
     def _early(self, map_: bytes) -> tuple[Trunk, Apply]:
         """The early layers and that map of styles."""
@@ -124,6 +136,15 @@ def load_trunk(name: str) -> Trunk:
     from pinflow.learning import trunk
 
     return trunk.load_trunk(name)
+
+
+def load_tuned(file: Path | None, digest: str) -> Trunk:
+    """The trunk that was tuned for a space. Raises `CorruptError` where it is not there."""
+    from pinflow.learning.trunk import tuned_trunk
+
+    if file is None or not file.is_file():
+        raise CorruptError("the release holds no trunk.safetensors, which its head needs: publish it again")
+    return tuned_trunk(file.read_bytes(), digest)
 
 
 def load_early(name: str) -> Trunk:

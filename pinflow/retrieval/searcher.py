@@ -86,6 +86,7 @@ class Searcher:
                 load_trunk,
                 made.get("style_digest"),
                 load_style,
+                Path(folder) / "trunk.safetensors",
             ),
             describe(release),
             Meaning.of(Path(folder), release.info, load_sentences),

@@ -163,7 +163,6 @@ def test_tune_none_serves_the_frozen_space() -> None:
 @pytest.mark.parametrize(
     ("recipe", "says"),
     [
-        ({"tune": "full"}, "tune: full"),
         ({"loss": "tripel"}, "did you mean triplet"),
         ({"grayscale": True}, "grayscale"),
         ({"positives": ["captions"]}, "positives"),

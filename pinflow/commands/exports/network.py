@@ -23,6 +23,7 @@ TOLERANCE = 1e-3  # greatest difference of a coordinate of two unit vectors
 def write(content: Content, folder: Path, console: Console) -> str:
     """`model.onnx` (pixels in, unit vectors out) and `preprocessing.json`. Raises `TrunkError` where the
     trunk here has other weights than the release's, `PinflowError` where the file computes something else."""
+    from pinflow.learning.checkpoint import from_bytes
     from pinflow.learning.head import Head
     from pinflow.learning.onnx import Session, head_module, to_onnx
     from pinflow.learning.stages import reading
@@ -30,14 +31,18 @@ def write(content: Content, folder: Path, console: Console) -> str:
     from pinflow.learning.weights import load_model
 
     made = content.about["encoder"]
-    model, preprocess = load_model(str(made["trunk"]))
+    head = Head.from_bytes((content.folder / "encoder.safetensors").read_bytes())
+    if head.trunk:
+        tuned = from_bytes((content.folder / "trunk.safetensors").read_bytes())
+        model, preprocess = tuned.model, tuned.preprocess
+    else:
+        model, preprocess = load_model(str(made["trunk"]))
     trunk = Trunk(str(made["trunk"]), model, preprocess, "cpu")
-    if trunk.digest != made["trunk_digest"]:
+    if trunk.digest != (head.trunk or made["trunk_digest"]):
         raise TrunkError(
             f"trunk {trunk.name!r} here has other weights than release {content.release} was made with: "
             f"install the version that made it, or run pinflow run {content.collection}"
         )
-    head = Head.from_bytes((content.folder / "encoder.safetensors").read_bytes())
     data = to_onnx(reading(model, head.reads), preprocess, [head_module(head)])
     pictures, rows = _sample(content)
     if pictures:
@@ -101,6 +106,7 @@ def _description(trunk: Trunk, width: int) -> dict[str, Any]:
         ],
         "in_the_file": {"mean": list(how.mean), "std": list(how.std), "of": "pixels / 255"},
         "output": {"name": VECTORS, "dtype": "float32", "shape": ["n", width], "length": 1},
+        "grayscale": how.grayscale,
         "trunk": trunk.name,
         "trunk_digest": trunk.digest,
     }

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -18,8 +19,11 @@ from pinflow.pipeline.stages import AUTOMATION, STALE
 from pinflow.store import File, Manifest
 
 if TYPE_CHECKING:
+    from pinflow.learning.encoder import EncoderFit
     from pinflow.learning.head import Head
     from pinflow.learning.style.whitening import Whitening
+    from pinflow.learning.trunk import Trunk
+    from pinflow.learning.tuner import Tuner
 
 SEED = 0
 CROPS = "crops.parquet"  # parts of some pictures, embedded
@@ -45,7 +49,8 @@ def one_trunk(features: dict[str, Manifest], fact: str = "trunk") -> str:
 def make_encoder(part: Partition, house: House) -> Manifest:
     """Tune a candidate on all labels that are there; serve it only if the evidence says so."""
     if part.trigger in (AUTOMATION, STALE) and part.previous and not part.snapshot.tune_due("encoder"):
-        return without_removed(part, part.previous, ("rows.parquet", CROPS))
+        seen = [name for name in part.previous.files if name.startswith("tuned-")]
+        return without_removed(part, part.previous, ("rows.parquet", CROPS, *seen))
     from pinflow.learning.encoder import fit_encoder
     from pinflow.learning.report import plot
     from pinflow.learning.splits import resolve
@@ -60,15 +65,20 @@ def make_encoder(part: Partition, house: House) -> Manifest:
     table = together(part, {label: features[label] for label in labels})
     with part.timed("extract_crops"):
         crops = _crops(part, house, rows, table, old)
+    served = read_head(part, old, "served") if old else None
+    with part.timed("extract_tuned"):
+        tuned = _tuned(part, house, old, served, crops)
     with part.timed("fit_encoder"):
         fit = fit_encoder(
             table,
             rows,
             part.collection.encoder,
-            served=read_head(part, old, "served") if old else None,
+            served=served,
             trained_on=by_served,
             attributes=part.collection.attributes,
             crops=crops,
+            tuned=tuned,
+            tuner=_tuner(part, house),
             seed=SEED,
         )
     heads = {"served": fit.served, "candidate": fit.candidate}
@@ -77,6 +87,7 @@ def make_encoder(part: Partition, house: House) -> Manifest:
     elif old and "previous.safetensors" in old.files:
         heads["previous"] = read_head(part, old, "previous")
     digests = {name: head.digest for name, head in heads.items()}
+    files = _of_tuned_trunks(part, old, fit, heads, rows, tuned)
     with part.timed("fit_whitening"):
         style = _style(part, {label: features[label] for label in labels}, rows)
     report = {**fit.report.to_json(), "promotion": asdict(fit.promotion), "notes": list(fit.notes)}
@@ -87,12 +98,14 @@ def make_encoder(part: Partition, house: House) -> Manifest:
             "rows.parquet": part.put_table(rows),
             "trained_on.parquet": part.put_table(_trained_on(rows, trained, fit.trained_on)),
             CROPS: replace(part.put_table(crops), rows=None),
+            **files,
             "fit.json": _json(part, report),
         },
         facts={
             **digests,
             "kind": fit.served.kind,
             "reads": fit.served.reads,
+            "tuned_trunk": fit.served.trunk,
             "trunk": one_trunk(features),
             "style": style.digest,
             "style_trunk": one_trunk(features, "style_trunk"),
@@ -104,6 +117,106 @@ def make_encoder(part: Partition, house: House) -> Manifest:
         identity=[digests["served"], digests.get("previous"), style.digest],
         preview=lambda: plot(report),
     )
+
+
+def trunk_file(head: Head) -> str:
+    """The checkpoint of the tuned trunk of a head."""
+    return f"trunk-{head.trunk[:16]}.safetensors"
+
+
+def tuned_features(part: Partition, encoder: Manifest, head: Head) -> dict[str, tuple[pa.Table, pa.Table]]:
+    """What the tuned trunk of a head saw of the pictures and of their parts at the last fit; empty for a head
+    of the collection's own trunk."""
+    if not head.trunk:
+        return {}
+    names = (f"tuned-{head.trunk[:16]}.parquet", f"tuned-crops-{head.trunk[:16]}.parquet")
+    whole, parts = (part.table(encoder, name) for name in names)
+    return {head.trunk: (whole, parts)}
+
+
+def seen_by_all(rows: pa.Table, tuned: dict[str, tuple[pa.Table, pa.Table]]) -> pa.Table:
+    """The rows whose pictures every tuned trunk has seen; what came since waits for the next fit."""
+    import pyarrow.compute as pc
+
+    for whole, _ in tuned.values():
+        rows = rows.filter(pc.is_in(rows["id"], value_set=whole["id"].combine_chunks()))
+    return rows
+
+
+def tuned_trunk(part: Partition, house: House, encoder: Manifest, head: Head) -> Trunk:
+    """The trunk of a head, from its checkpoint."""
+    return house.tuned(head.trunk, part.store.file(encoder, trunk_file(head)))
+
+
+def _tuned(
+    part: Partition, house: House, old: Manifest | None, head: Head | None, crops: pa.Table
+) -> dict[str, tuple[pa.Table, pa.Table]]:
+    """What the tuned trunk of the served head sees, of pictures that came since too."""
+    from pinflow.learning.crops import cut
+    from pinflow.learning.features import extract
+
+    if old is None or head is None or not head.trunk:
+        return {}
+    whole, parts = tuned_features(part, old, head)[head.trunk]
+    trunk = partial(tuned_trunk, part, house, old, head)
+    wanted = crops["sha256"].to_pylist()
+    return {
+        head.trunk: (
+            extract(_shards(part), trunk, known=whole),
+            extract(cut(_shards(part), wanted), trunk, known=parts),
+        )
+    }
+
+
+def _tuner(part: Partition, house: House) -> Tuner | None:
+    """What tunes the trunk, where the collection wants that."""
+    from pinflow.learning.full import Course
+    from pinflow.learning.tuner import Tuner
+
+    encoder = part.collection.encoder
+    if encoder.tune != "full":
+        return None
+    return Tuner(
+        partial(_shards, part),
+        partial(house.fresh_trunk, encoder.trunk),
+        house.tuning_folder(part.collection.name),
+        Course(grayscale=encoder.grayscale),
+    )
+
+
+def _of_tuned_trunks(
+    part: Partition,
+    old: Manifest | None,
+    fit: EncoderFit,
+    heads: dict[str, Head],
+    rows: pa.Table,
+    known: dict[str, tuple[pa.Table, pa.Table]],
+) -> dict[str, File]:
+    """Checkpoints and features of the tuned trunks of these heads."""
+    from pinflow.learning.tuner import features
+
+    files: dict[str, File] = {}
+    for head in heads.values():
+        if not head.trunk:
+            continue
+        tables = (f"tuned-{head.trunk[:16]}.parquet", f"tuned-crops-{head.trunk[:16]}.parquet")
+        fresh = fit.trunk is not None and head.trunk == fit.candidate.trunk
+        if fit.trunk is not None and fresh:
+            files[trunk_file(head)] = part.put(fit.trunk)
+            made = features(fit.data.others[head.trunk], rows)
+        elif old is not None:
+            files[trunk_file(head)] = old.files[trunk_file(head)]
+            made = known.get(head.trunk) or tuned_features(part, old, head)[head.trunk]
+        files |= {
+            name: replace(part.put_table(one), rows=None) for name, one in zip(tables, made, strict=True)
+        }
+    return files
+
+
+def _shards(part: Partition) -> Iterator[pa.Table]:
+    """The pictures of all labels."""
+    for manifest in part.read_all("images").values():
+        yield from (part.table(manifest, name) for name in manifest.files if name.startswith("shard-"))
 
 
 def _crops(
@@ -122,14 +235,7 @@ def _crops(
     there = set(known["sha256"].to_pylist())
     if wanted <= there:  # whoever was once cut stays, which a reader of these is glad of
         return known
-    images = part.read_all("images")
-    shards = (
-        part.table(manifest, name)
-        for manifest in images.values()
-        for name in manifest.files
-        if name.startswith("shard-")
-    )
-    return extract(crops.cut(shards, wanted), lambda: house.trunk(encoder.trunk), known=known)
+    return extract(crops.cut(_shards(part), wanted), lambda: house.trunk(encoder.trunk), known=known)
 
 
 def _style(part: Partition, features: dict[str, Manifest], rows: pa.Table) -> Whitening:

@@ -22,7 +22,14 @@ from pinflow import __version__, releases, schema
 from pinflow.errors import CheckFailed, PinflowError
 from pinflow.pipeline import checks
 from pinflow.pipeline.assets.chapters import chapters
-from pinflow.pipeline.assets.encoders import CROPS, read_head, together
+from pinflow.pipeline.assets.encoders import (
+    CROPS,
+    read_head,
+    seen_by_all,
+    together,
+    trunk_file,
+    tuned_features,
+)
 from pinflow.pipeline.assets.previews import read_thumbnails, strip
 from pinflow.pipeline.assets.tagger import served_tagger
 from pinflow.pipeline.assets.text import served_words, text_queries
@@ -226,8 +233,11 @@ def make_evaluation(part: Partition, _: House) -> Manifest:
         "candidate": read_head(part, encoder, "candidate"),
         "served": read_head(part, encoder, "served"),
     }
+    tuned: dict[str, tuple[pa.Table, pa.Table]] = {}
+    for head in heads.values():
+        tuned |= tuned_features(part, encoder, head)
     with part.timed("report"):
-        found = report(table, rows, heads, crops=crops).to_json()
+        found = report(table, seen_by_all(rows, tuned), heads, crops=crops, tuned=tuned).to_json()
     picture = plot(found)
     why = {"promoted": encoder.facts["promoted"], "why": encoder.facts["why"]}
     left = part.tombstones.left(table)
@@ -265,6 +275,9 @@ def make_release(part: Partition, house: House) -> Manifest:
         files |= served_tagger(part.read("tagger"), encoder.facts["trunk"])
         name = _space(encoder, gallery)
         files["encoder.safetensors"] = encoder.files[f"{name}.safetensors"]
+        head = read_head(part, encoder, name)
+        if head.trunk:
+            files["trunk.safetensors"] = encoder.files[trunk_file(head)]
         if gallery.facts["style"] == encoder.facts["style"]:
             files["style.safetensors"] = encoder.files["style.safetensors"]
         else:  # the gallery's styles are of an older map, or of none: they come with the next release
@@ -330,6 +343,7 @@ def _describe(part: Partition, encoder: Manifest, name: str) -> dict[str, Any]:
             "trunk": part.collection.encoder.trunk,
             "trunk_digest": encoder.facts["trunk"],
             "style_digest": encoder.facts["style_trunk"],
+            "tuned_trunk": read_head(part, encoder, name).trunk,
         },
         "labels": {
             slug: {

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from pinflow.errors import CorruptError, TrunkError
 from pinflow.learning.text import ADVICE, SENTENCES, available
-from pinflow.pipeline.assets.encoders import read_head, together
+from pinflow.pipeline.assets.encoders import read_head, seen_by_all, together, tuned_features
 from pinflow.pipeline.partition import Partition
 from pinflow.pipeline.resources import House
 from pinflow.pipeline.stages import AUTOMATION, STALE
@@ -139,8 +139,10 @@ def _chosen(part: Partition, known: Known) -> Choice:
     encoder = part.read("encoder")
     trained = part.table(encoder, "trained_on.parquet")["key"].to_pylist()
     rows = resolve([part.table(splits[label]) for label in labels], trained_on=trained)
-    data = join(together(part, {label: features[label] for label in labels}), rows)
     head = read_head(part, encoder, "served")
+    tuned = tuned_features(part, encoder, head)
+    table = together(part, {label: features[label] for label in labels})
+    data = join(table, seen_by_all(rows, tuned), tuned=tuned)
     tried = contenders(part.collection.encoder.trunk, head, data.vectors.shape[1], known)
     if not tried:
         reason = f"the sentence encoder {SENTENCES} is not installed: {ADVICE}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import pyarrow as pa
 
 from pinflow import schema
 from pinflow.errors import CorruptError
-from pinflow.pipeline.assets.encoders import read_head
+from pinflow.pipeline.assets.encoders import read_head, tuned_features, tuned_trunk
 from pinflow.pipeline.assets.pictures import STYLE
 from pinflow.pipeline.assets.previews import neighbour_strip
 from pinflow.pipeline.partition import Partition
@@ -20,6 +21,7 @@ from pinflow.pipeline.resources import House
 from pinflow.store import File, Manifest
 
 if TYPE_CHECKING:
+    from pinflow.learning.head import Head
     from pinflow.projecting.layout import Layout
     from pinflow.retrieval.index import Index
 
@@ -36,7 +38,7 @@ def table_of(encoder: str) -> str:
     return f"encoder-{encoder[:16]}.parquet"
 
 
-def make_embeddings(part: Partition, _: House) -> Manifest:
+def make_embeddings(part: Partition, house: House) -> Manifest:
     """Apply the heads; rows that were embedded by the same heads are carried over."""
     from pinflow.learning.embed import embed, with_style, without_style
     from pinflow.learning.style.whitening import Whitening
@@ -56,7 +58,13 @@ def make_embeddings(part: Partition, _: House) -> Manifest:
             else None
         )
         with part.timed("embed"):
-            table = embed(features, head, local, known=None if known is None else without_style(known))
+            table = embed(
+                features,
+                head,
+                local,
+                tuned=_tuned(part, house, encoder, head) if head.trunk else None,
+                known=None if known is None else without_style(known),
+            )
             table = with_style(table, statistics, style)
         files[table_of(head.digest)] = part.put_table(table)
     return part.draft(
@@ -68,6 +76,17 @@ def make_embeddings(part: Partition, _: House) -> Manifest:
         },
         preview=lambda: neighbour_strip(part, table["id"].to_pylist(), schema.matrix(table, "shared")),
     )
+
+
+def _tuned(part: Partition, house: House, encoder: Manifest, head: Head) -> pa.Table:
+    """The label's pictures as the tuned trunk of a head sees them; only those are computed that came since
+    it was fitted."""
+    from pinflow.learning.features import extract
+
+    known, _ = tuned_features(part, encoder, head)[head.trunk]
+    images = part.read("images")
+    shards = (part.table(images, name) for name in images.files if name.startswith("shard-"))
+    return extract(shards, partial(tuned_trunk, part, house, encoder, head), known=known)
 
 
 def make_index(part: Partition, _: House) -> Manifest:
