@@ -17,7 +17,8 @@ export function insights(collection, { pin, search, file, src }) {
     search && can("why") && part("Why it matches", () => why(about)),
     can("tags") && part("What it shows", () => tags(about)),
     can("lookup") && part("What it is closest to", () => lookup(about)),
-    can("price") && part("What it may cost", async () => pricing(about.path, await photo(), src ?? pin.thumb_url, (pins) => evidence(collection, pins))),
+    // A pin that has a price would vote for itself.
+    can("price") && (file || pin.price === null) && part("What it may cost", async () => pricing(about.path, await photo(), src ?? pin.thumb_url, (pins) => evidence(collection, pins))),
   ].filter(Boolean);
 }
 
@@ -95,9 +96,9 @@ async function lookup(about) {
       element("h3", {}, readable(one.attribute)),
       one.value === null
         ? element("p", { class: "soft" }, one.why_not)
-        : one.low !== null
-          ? element("p", {}, element("strong", {}, readable(one.value)), ` (${Number(one.low.toPrecision(5))} to ${Number(one.high.toPrecision(5))}, ${percent(one.confidence)} sure)`)
-          : element("ul", { class: "bars" }, ...one.ranked.slice(0, 3).map((each) => bar(readable(each.value), each.probability, each.value === one.value))),
+        : element("p", {}, element("strong", {}, readable(one.value)),
+            one.low !== null && ` (${Number(one.low.toPrecision(5))} to ${Number(one.high.toPrecision(5))})`, `, ${percent(one.confidence)} sure`),
+      one.ranked.length > 0 && element("ul", { class: "bars" }, ...one.ranked.slice(0, 3).map((each) => bar(readable(each.value), each.share, each.value === one.value))),
       evidence(about.collection, one.evidence),
     ),
   );

@@ -8,7 +8,7 @@ import { whyDialog } from "./panel.js";
 
 const { collection } = document.body.dataset;
 const item = document.querySelector(".item");
-const pin = { id: item.dataset.id, thumb_url: item.querySelector("img").src, title: document.querySelector("h1").textContent };
+const pin = { id: item.dataset.id, price: item.dataset.price || null, thumb_url: item.querySelector("img").src, title: document.querySelector("h1").textContent };
 
 $("insights").replaceChildren(...insights(collection, { pin }));
 $("save")?.addEventListener("click", () => collect(collection, pin, pin.title));

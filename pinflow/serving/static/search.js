@@ -7,7 +7,7 @@ import { insights } from "./insights.js";
 import { open } from "./panel.js";
 import { keep, marksOf, rate, showMarks } from "./rating.js";
 import { START, UNFILTERED, address, byPicture, isNarrowed, isScored, isSearch, parse, request, webAddress } from "./state.js";
-import { chip, labelTile, named, subject, tile } from "./tiles.js";
+import { chip, named, subject, tile } from "./tiles.js";
 import { takePictures } from "./taking.js";
 
 const MAX_UPLOAD = 20 * 1024 * 1024;
@@ -63,7 +63,6 @@ async function render() {
   try {
     await useBoard();
     controls();
-    if (!isSearch(state, file)) start();
     await search();
   } catch (error) {
     fail(error);
@@ -133,11 +132,6 @@ function labels() {
   if (pressed && pressed !== all) $("labels").scrollLeft = pressed.offsetLeft - $("labels").offsetLeft - 16;
 }
 
-function start() {
-  document.title = `${about.name} · pinflow`;
-  $("tiles").replaceChildren(...about.labels.map((label) => labelTile(label, about.name)));
-}
-
 /** The options of a request with that body, and the picture that was sent. */
 function carrying(asked) {
   if (!file) return json(asked);
@@ -173,7 +167,7 @@ async function search() {
   const searched = state.words || pin?.title || board?.name || queries.get(state.label) || "Search";
   $("heading").hidden = like || !isSearch(state, file);
   $("heading").textContent = `Results: ${searched}`;
-  if (isSearch(state, file)) document.title = `${searched} · pinflow`;
+  document.title = `${isSearch(state, file) ? searched : about.name} · pinflow`;
   scrollTo({ top: 0 });
 }
 

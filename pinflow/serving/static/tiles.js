@@ -68,21 +68,6 @@ export function credited(pin) {
   return element("p", { class: "credit" }, element("span", { title: who }, page ? out(page, who) : who), time);
 }
 
-/** A label on the start page, with its most typical picture. */
-export function labelTile(label, collection) {
-  const count = label.status === "incomplete" ? `${label.pictures} · incomplete` : String(label.pictures);
-  return element(
-    "li",
-    {},
-    element(
-      "a",
-      { href: address(collection, { ...START, label: label.slug }), "data-label": label.slug },
-      label.cover && element("img", { src: label.cover.thumb_url, alt: "", loading: "lazy", width: 128, height: 96 }),
-      element("span", {}, label.query, element("small", { title: label.reason }, count)),
-    ),
-  );
-}
-
 /** What stands above the results when they are like one picture: of the collection, of the web, or sent. */
 export function subject(pin, preview, collection, queries) {
   if (!pin) {

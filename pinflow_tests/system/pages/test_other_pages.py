@@ -72,12 +72,16 @@ def test_a_look_up_where_neighbours_can_vote(page, address):
     told = page.inner_text(".insight:has(h3)")
     assert "red school" in told
     assert "% sure" in told  # the years, an interval
+    assert "NaN" not in told
     page.goto(address + "/c/drawings/pins/red%2Fcircle-1")
     assert page.locator("summary:has-text('What it is closest to')").count() == 0
 
 
 def test_a_price_for_what_is_in_a_box(page, address):
     page.goto(address + "/c/voted/pins/red%2Fsquare-0")
+    assert page.inner_text(".price-tag") == "20.00 EUR"  # it has one, and must not vote for itself
+    assert page.locator("summary:has-text('What it may cost')").count() == 0
+    page.goto(address + "/c/voted/pins/red%2Fbar-0")
     page.click("summary:has-text('What it may cost')")
     page.wait_for_selector(".stage .box")
     frame = page.locator(".stage").bounding_box()
