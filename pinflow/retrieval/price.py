@@ -226,7 +226,7 @@ class _Counter:
         middle, low, high = (float(np.exp(one[0])) for one in rule.price(logs[None], scores[None]))
         if high > self._wanted.widest * low:
             return none | {
-                "why_not": f"prices of what is like it lie too far apart: from {low:.3g} to {high:.3g} "
+                "why_not": f"prices of what is like it lie too far apart: from {low:,.2f} to {high:,.2f} "
                 f"{prices.currencies[currency]}"
             }
         found = Price(
