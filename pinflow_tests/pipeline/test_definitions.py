@@ -25,7 +25,7 @@ FLOW = {
     "splits": ("images", "parquet", None, "schema no_group_across_splits"),
     "features": ("images", "parquet pytorch", "gpu", "schema"),
     "encoder": (
-        "features splits",
+        "features images splits",
         "pytorch",
         "gpu",
         "no_group_across_splits no_test_picture_in_training",
@@ -38,7 +38,7 @@ FLOW = {
     ),
     "text_encoder": ("encoder features images splits", "numpy safetensors", None, ""),
     "label_encoder": ("features splits", "pytorch", "gpu", ""),
-    "embeddings": ("encoder features label_encoder", "numpy parquet", None, "schema unit_vectors"),
+    "embeddings": ("encoder features images label_encoder", "numpy parquet", None, "schema unit_vectors"),
     "index": (
         "embeddings",
         "faiss",
