@@ -4,14 +4,17 @@ groups of the same thing, and pictures by their captions."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from benchmarks.learning_product import Product, crops_of, served, told
+
+if TYPE_CHECKING:
+    from pinflow.learning.text.choose import Relevance
 
 Ints = npt.NDArray[np.int64]
 
@@ -52,6 +55,7 @@ def by_caption(
     from benchmarks.learning import shown
     from pinflow.learning.head import IDENTITY
     from pinflow.learning.text.choose import Words, choose
+    from pinflow.learning.text.contenders import of_minilm
     from pinflow.learning.text.minilm import load_minilm
     from pinflow.retrieval.captions import Captions
 
@@ -61,25 +65,27 @@ def by_caption(
     names = {name: name for name in set(labels)}
     own = [[data.label_names[code] for code in codes if code >= 0] for codes in data.labels.tolist()]
 
-    def search(hidden: frozenset[int]) -> Callable[[str], npt.NDArray[np.float32]]:
+    def search(hidden: frozenset[int]) -> Relevance:
         said = pa.array([None if i in hidden else text for i, text in enumerate(texts)], pa.string())
         empty = pa.array([None] * len(texts), pa.string())
         columns = {"title": empty, "caption": said, "labels": pa.array(own, pa.list_(pa.string()))}
         index = Captions(pa.table(columns), names)
 
-        def relevance(text: str) -> npt.NDArray[np.float32]:
+        def relevance(text: str) -> tuple[npt.NDArray[np.float32], bool]:
             found = np.zeros(len(texts), np.float32)
-            scores, at = index.search(text)
+            scores, at, whole = index.find(text)
             found[at] = scores
-            return found
+            return found, whole
 
         return relevance
 
-    encode = load_minilm().encode
+    contenders = of_minilm(load_minilm().encode)
     found: dict[str, Any] = {}
     for space, head in (("frozen", IDENTITY), ("served", fit.served)):
         words = Words(data.space(head), data.split, data.fold, [[text] for text in texts], own)
-        choice = choose(words, encode, search(frozenset()), lambda asked: search(frozenset(asked.tolist())))
+        choice = choose(
+            words, contenders, search(frozenset()), lambda asked: search(frozenset(asked.tolist()))
+        )
         found[f"caption to picture, {space} space"] = {
             question: {means: shown(metrics["recall@10"]) for means, metrics in of_question.items()}
             for question, of_question in choice.figures.items()
