@@ -1,7 +1,7 @@
 """The one rule by which a tuned head comes into use.
 
 A candidate is promoted if, on a paired bootstrap over queries, the lower 95% bound of its gain in
-MAP@R over what is served is above zero on unseen pictures of known labels, and (with 8 labels or more)
+MAP@R over what is served is above zero on unseen pictures of known labels, and (with 4 labels or more)
 label-fold cross-validation shows no significant loss on unseen labels. And a part of a picture must find
 the whole among the pictures of its label as often as in the frozen space, less `CROPS_LOST` at most: a space
 that only knows labels has lost what tells their pictures apart.
@@ -26,7 +26,7 @@ from pinflow.learning.head import IDENTITY, Head
 from pinflow.learning.stages import Reads
 from pinflow.learning.tune import MANY_SETS, Recipe, tune
 
-MIN_LABELS = 8  # below, too few labels are left to learn from when some are put aside
+MIN_LABELS = 4  # below, too few labels are left to learn from when some are put aside
 # How far a head may go from the frozen space. Unseen labels choose, known ones then judge that choice
 # alone, so the gain on them is not the best of several tries.
 STRENGTHS = (1.0, 0.85, 0.7, 0.55, 0.4, 0.25)
