@@ -34,7 +34,8 @@ class Checkpoint:
 
 
 def to_bytes(checkpoint: Checkpoint) -> bytes:
-    """safetensors, the same bytes for the same weights wherever they lie."""
+    """safetensors, the same bytes for the same weights wherever they lie: with a second key in its metadata
+    the order would be left to chance."""
     from safetensors.torch import save
 
     state = {
@@ -45,7 +46,7 @@ def to_bytes(checkpoint: Checkpoint) -> bytes:
         "preprocess": asdict(checkpoint.preprocess),
         "about": dict(checkpoint.about),
     }
-    data: bytes = save(state, metadata={KEY: json.dumps(about, sort_keys=True), "format": "pt"})
+    data: bytes = save(state, metadata={KEY: json.dumps(about, sort_keys=True)})
     return data
 
 

@@ -20,6 +20,7 @@ from pinflow.pipeline.assets.rollups import prevailing
 from pinflow.pipeline.assets.vectors import indexed
 from pinflow.pipeline.sensors import register
 from pinflow.retrieval import index as index_module
+from pinflow.retrieval import words
 from pinflow.store import File, Manifest, Store
 from pinflow_tests.retrieval.releases import drawing
 
@@ -162,10 +163,12 @@ def test_a_large_gallery_is_tuned_on_captions_too(small, monkeypatch):
         "mean": np.zeros(8),
     }
     tower = Tower({name: np.asarray(array, np.float32) for name, array in weights.items()})
-    state = SimpleNamespace(files={"text.safetensors": None}, facts={"encoder": "e1"})
+    state = SimpleNamespace(
+        files={"text.safetensors": None}, facts={"encoder": "e1", "sentences": "of the test"}
+    )
     part = Kept({"text.safetensors": tower.to_bytes()}, state)
-    monkeypatch.setattr(text, "available", lambda: True)
-    monkeypatch.setattr(text, "_sentences", lambda: lambda texts: vectors_of(len(texts), seed=2))
+    sentences = SimpleNamespace(encode=lambda texts: vectors_of(len(texts), seed=2))
+    monkeypatch.setattr(words, "load_sentences", {"of the test": sentences}.__getitem__)
     pins = pa.table({"caption": [f"caption {n % 700}" if n % 3 else None for n in range(1500)]})
     asked = rollups._asked(part, pins, "e1")["texts"]
     assert asked.shape == (text.QUERIES, 8)
