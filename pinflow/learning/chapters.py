@@ -95,6 +95,32 @@ _TAGGER = {
 }
 
 
+def comparison(report: Mapping[str, Any], *, drawn: bytes | None = None, said: Sequence[str] = ()) -> str:
+    """Other ways to learn tags: the report of the comparison, its chart (PNG) and what a reader has to know.
+    The one that is served stands out."""
+    lines = [
+        f"<tr><td>{_served(row['name'], report['served'])}</td>"
+        + "".join(_cell(row[name]) for name in ("accuracy", "macro_f1", "log_loss", "ece"))
+        + f"<td>{row['parameters']:,}</td><td>{row['bytes'] / 1e6:.1f}</td>"
+        + "".join(f"<td>{ms['median']:.0f} (p95 {ms['p95']:.0f})</td>" for ms in row["milliseconds"].values())
+        + "</tr>"
+        for row in report["rows"]
+    ]
+    heads = ("", "accuracy", "macro-F1", "log loss", "calibration error", "parameters", "MB")
+    times = ("ms, 1 picture", "ms, 32 pictures")
+    head = "<tr>" + "".join(f"<th>{name}</th>" for name in (*heads, *times)) + "</tr>"
+    return _chapter(
+        "Taggers compared",
+        f"<p>{escape('. '.join(said))}.</p>",
+        _table(head + "".join(lines)) if lines else "",
+        _png("Accuracy against size and time, and how the networks learned", drawn) if drawn else "",
+    )
+
+
+def _served(name: str, served: str | None) -> str:
+    return f"<strong>{escape(name)}</strong>, served" if name == served else escape(name)
+
+
 def style(
     found: Mapping[str, Any],
     *,

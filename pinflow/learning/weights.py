@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from pinflow.errors import TrunkError
@@ -55,6 +57,18 @@ _PACKAGES = {
     )
     for n, size in ((0, 224), (1, 240), (2, 260))
 }
+
+
+@cache
+def packaged() -> tuple[str, ...]:
+    """The trunks whose weights come from packages that are installed, the smallest first."""
+    found = importlib.util.find_spec
+    return tuple(name for name, one in _PACKAGES.items() if found(one.name.replace("-", "_")))
+
+
+def absent() -> tuple[str, ...]:
+    """Those whose packages are not."""
+    return tuple(name for name in _PACKAGES if name not in packaged())
 
 
 def load_model(name: str = DEFAULT, *, classes: bool = False) -> tuple[torch.nn.Module, Preprocess]:

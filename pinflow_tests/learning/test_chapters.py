@@ -149,3 +149,28 @@ def test_a_thing_on_quiet_ground_takes_the_manner_that_fills_its_picture() -> No
     assert choose_pair({"plain": plain, "grain": png(grain)}) is None
     assert choose_pair({"pot": pot("red")}) is None
     assert choose_pair({}) is None
+
+
+def test_compared_taggers_stand_in_a_table_in_which_the_served_one_stands_out() -> None:
+    one = dict.fromkeys(("accuracy", "macro_f1", "log_loss", "ece"), figure(0.25))
+    size = {"parameters": 12345, "bytes": 2_000_000}
+    times = {"milliseconds": {"1": {"median": 3.0, "p95": 4.0}, "32": {"median": 50.0, "p95": 60.0}}}
+    found = [{"name": name, **one, **size, **times} for name in ("basic <ANN>", "Lite0 linear probe")]
+    page = chapters.comparison(
+        {"rows": found, "served": "Lite0 linear probe"}, drawn=png(GRAIN), said=["9 pictures", "served: <it>"]
+    )
+    assert page.count("0.250") == 8
+    assert "<strong>Lite0 linear probe</strong>, served" in page
+    assert page.count(", served<") == 1
+    assert "basic &lt;ANN&gt;" in page
+    assert "12,345" in page
+    assert "3 (p95 4)" in page
+    assert "9 pictures. served: &lt;it&gt;." in page
+    assert "data:image/png" in page
+
+
+def test_of_a_collection_too_small_to_compare_it_only_says_so() -> None:
+    page = chapters.comparison({"rows": [], "served": None}, said=["too few pictures"])
+    assert "too few pictures." in page
+    assert "<table>" not in page
+    assert "<img" not in page

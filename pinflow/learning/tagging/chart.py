@@ -8,11 +8,14 @@ from typing import Any
 
 COLOURS = ("#9aa5b1", "#6b7c93", "#2f7d6b", "#3f9f89", "#66c2ac", "#d9a441", "#b0602b", "#7d3f8c")
 
+COLOURS_KEPT = 64  # edges of letters included
+
 
 def chart(rows: Sequence[Mapping[str, Any]], title: str = "") -> bytes:
-    """`compare`'s rows as a PNG of some 60 kB."""
+    """`compare`'s rows as a PNG of some 30 kB: an event log keeps it."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import NullFormatter
+    from PIL import Image
 
     figure = Figure(figsize=(11, 3.6), dpi=110, layout="constrained")
     size, times, curves = figure.subplots(1, 3)
@@ -40,6 +43,7 @@ def chart(rows: Sequence[Mapping[str, Any]], title: str = "") -> bytes:
     for axes in (size, times, curves):
         axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle(title, fontsize=9)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
+    drawn, buffer = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png")
+    Image.open(drawn).convert("RGB").quantize(COLOURS_KEPT).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()

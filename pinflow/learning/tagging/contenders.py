@@ -14,7 +14,7 @@ from pinflow.learning.explaining.lens import Lens
 from pinflow.learning.tagging.calibrate import softmax
 from pinflow.learning.tagging.nets import Epoch, basic_ann, basic_cnn, net_logits, train_net
 from pinflow.learning.tagging.probe import Doubles, fit_probe
-from pinflow.learning.weights import Preprocess, load_model
+from pinflow.learning.weights import Preprocess, load_model, packaged
 
 if TYPE_CHECKING:
     import torch
@@ -133,6 +133,11 @@ class Cnn(_Net):
         return basic_cnn(self.count)
 
 
+def probe_of(trunk: str) -> str:
+    """What the probe on that trunk is called in the table."""
+    return f"{trunk.removeprefix('tf_efficientnet_').title()} linear probe"
+
+
 class LinearProbe(Contender):
     """The probe that the tagger serves, on one trunk's vectors."""
 
@@ -140,7 +145,7 @@ class LinearProbe(Contender):
 
     def __init__(self, count: int, trunk: str) -> None:
         super().__init__(count)
-        self.name = f"{trunk.removeprefix('tf_efficientnet_').title()} linear probe"
+        self.name = probe_of(trunk)
         self.lens = Lens(trunk, *load_model(trunk))
         self.lens.model.eval()
 
@@ -240,11 +245,10 @@ def _named(model: torch.nn.Module, *names: str) -> list[torch.nn.Module]:
 
 
 def contenders(count: int) -> list[Callable[[], Contender]]:
-    """All of them, in the order of the table."""
-    trunks = [f"tf_efficientnet_lite{n}" for n in range(3)]
+    """All whose weights are installed, in the order of the table."""
     return [
         lambda: Ann(count),
         lambda: Cnn(count),
-        *[lambda trunk=trunk: LinearProbe(count, trunk) for trunk in trunks],
+        *[lambda trunk=trunk: LinearProbe(count, trunk) for trunk in packaged()],
         lambda: FineTuned(count),
     ]
