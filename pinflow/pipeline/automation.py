@@ -7,6 +7,8 @@
 | C | the label's features or the served encoder changed |
 | D | any label changed, once no label is being worked on |
 
+`comparison`, of phase B, is made by hand only: it takes minutes, and nothing waits for it.
+
 The conditions are level-triggered: they compare manifests (`planning`), not events. Dagster's own
 edge-triggered ones lose an update that lands in the tick after a request, never ask for partitions
 that were missing when they were first looked at, and forget everything when their cursor is lost; a

@@ -16,8 +16,13 @@ def rescrape_job(collection: str) -> str:
     return f"{collection}_rescrape"
 
 
+def comparison_job(collection: str) -> str:
+    return f"{collection}_comparison"
+
+
 def build_jobs(collection: Collection) -> list[dg.UnresolvedAssetJobDefinition]:
-    """A job a phase, and one that only scrapes: what it changes is picked up by the automation."""
+    """A job a phase; one that only scrapes: what it changes is picked up by the automation; and the one
+    that somebody asks for to compare taggers."""
     name = collection.name
     jobs = [
         dg.define_asset_job(
@@ -29,4 +34,9 @@ def build_jobs(collection: Collection) -> list[dg.UnresolvedAssetJobDefinition]:
         for phase in PHASES
     ]
     pins = dg.AssetSelection.assets(dg.AssetKey([name, "pins"]))
-    return [*jobs, dg.define_asset_job(rescrape_job(name), selection=pins)]
+    comparison = dg.AssetSelection.assets(dg.AssetKey([name, "comparison"]))
+    return [
+        *jobs,
+        dg.define_asset_job(rescrape_job(name), selection=pins),
+        dg.define_asset_job(comparison_job(name), selection=comparison),
+    ]

@@ -61,6 +61,7 @@ def report(part: Partition, manifest: Manifest, body_seconds: float) -> dict[str
         **_told(manifest.facts),
         **_told(stats),
         "preview": _preview(part, manifest),
+        **_written(part, manifest),
         "bytes": manifest.size,
         "seconds": dg.MetadataValue.float(float(round(sum(part.seconds.values()), 4))),
         "body_seconds": dg.MetadataValue.float(round(body_seconds, 4)),
@@ -118,6 +119,15 @@ def _preview(part: Partition, manifest: Manifest) -> dg.MarkdownMetadataValue:
         if isinstance(counts, Mapping) and counts and all(isinstance(one, int) for one in counts.values()):
             parts.append(f"**{name.replace('_', ' ')}**\n\n{bars(counts)}")
     return dg.MetadataValue.md("\n\n".join(part for part in parts if part) or "nothing to see")
+
+
+def _written(part: Partition, manifest: Manifest) -> dict[str, Any]:
+    """What the state has in Markdown, as it is."""
+    return {
+        name.removesuffix(".md"): dg.MetadataValue.md(part.store.file(manifest, name).decode())
+        for name, file in manifest.files.items()
+        if name.endswith(".md") and file.bytes <= PREVIEW_BYTES
+    }
 
 
 def _picture(part: Partition, manifest: Manifest) -> str:

@@ -16,6 +16,7 @@ from pinflow import registry, tombstones
 from pinflow.collection import Collection
 from pinflow.errors import CorruptError
 from pinflow.learning import text
+from pinflow.learning.weights import packaged
 from pinflow.pipeline.stages import STAGES
 from pinflow.scraping import optout
 from pinflow.scraping.optout import OptOuts
@@ -54,6 +55,7 @@ def recipe(collection: Collection, stage: str, query: str | None = None) -> str:
         "features": {"trunk": encoder.trunk},
         "encoder": {"recipe": encoder.model_dump(mode="json"), "attributes": collection.attributes},
         "tagger": {"trunk": encoder.trunk},
+        "comparison": {"trunk": encoder.trunk, "installed": packaged()},
         # Installed later, it is wanted at once.
         "text_encoder": {"sentences": text.available()},
         "label_encoder": {"tune": encoder.tune},
@@ -130,6 +132,9 @@ class Snapshot:
                 return None
             versions = {slug: _version(stage, manifest) for slug, manifest in states.items()}
             found[name] = versions if STAGES[name].per_label and label is None else versions[label]
+        for name in STAGES[stage].shows:
+            if shown := self.manifest(name):
+                found[name] = shown.version
         return found | self.removals(stage)
 
     def removals(self, stage: str) -> dict[str, str]:
@@ -182,7 +187,10 @@ class Snapshot:
         )
 
     def stale(self, stage: str) -> set[str | None]:
-        """The partitions (None for a roll-up) that should be made now with what is upstream now."""
+        """The partitions (None for a roll-up) that should be made now with what is upstream now; never of
+        what is made by hand."""
+        if STAGES[stage].by_hand:
+            return set()
         labels: list[str | None] = [*sorted(self.labels)] if STAGES[stage].per_label else [None]
         rules: dict[str, Callable[[str | None], bool]] = {
             "pins": lambda label: self.scrape_due(label) or self.removal_due("pins", label),

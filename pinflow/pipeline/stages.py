@@ -23,6 +23,8 @@ class Stage:
     kinds: tuple[str, ...]
     code: int = 1
     pool: str | None = None
+    shows: tuple[str, ...] = ()  # roll-ups that it shows where they are there; it never waits for them
+    by_hand: bool = False  # made only where somebody asks for just this: it takes minutes
 
 
 STAGES: dict[str, Stage] = {
@@ -80,6 +82,15 @@ STAGES: dict[str, Stage] = {
             ("splits", "features"),
             "Calibrated tags for any picture, judged on test; abstains on strangers, finds label errors.",
             ("numpy", "safetensors"),
+        ),
+        Stage(
+            "comparison",
+            "B",
+            False,
+            ("splits", "images"),
+            "Ways to learn tags on the same folds, from scratch and transferred: accuracy, size and time.",
+            ("pytorch", "json"),
+            by_hand=True,
         ),
         Stage(
             "text_encoder",
@@ -151,6 +162,7 @@ STAGES: dict[str, Stage] = {
             "Frozen, candidate and served side by side, words, tags and styles, on unseen pictures.",
             ("numpy", "html"),
             code=3,
+            shows=("comparison",),
         ),
         Stage(
             "release",
@@ -176,6 +188,9 @@ STAGES: dict[str, Stage] = {
     )
 }
 
+# What the automation and `pinflow run` make.
+BY_ITSELF = {name: stage for name, stage in STAGES.items() if not stage.by_hand}
+
 # Why a run was launched: the tag that says so, and what it says where nobody asked for just this step.
 TRIGGER = "pinflow/trigger"
 AUTOMATION = "automation"  # it is stale
@@ -186,8 +201,8 @@ PHASES: tuple[Phase, ...] = ("A", "B", "C", "D")
 
 
 def of_phase(phase: Phase) -> list[Stage]:
-    """The stages of a phase, in the order of the flow."""
-    return [stage for stage in STAGES.values() if stage.phase == phase]
+    """The stages of a phase that are made by themselves, in the order of the flow."""
+    return [stage for stage in BY_ITSELF.values() if stage.phase == phase]
 
 
 def downstream(name: str) -> set[str]:

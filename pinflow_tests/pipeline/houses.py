@@ -14,13 +14,13 @@ import dagster as dg
 from pinflow import registry, releases
 from pinflow.collection import Collection, Collections, Source
 from pinflow.pipeline.build import build_defs
-from pinflow.pipeline.jobs import phase_job
+from pinflow.pipeline.jobs import comparison_job, phase_job
 from pinflow.pipeline.partition import Partition
 from pinflow.pipeline.partitions import mirror
 from pinflow.pipeline.planning import Snapshot, recipe
 from pinflow.pipeline.resources import House
 from pinflow.pipeline.run import Ran, run_collection
-from pinflow.pipeline.stages import STAGES, TRIGGER
+from pinflow.pipeline.stages import BY_ITSELF, STAGES, TRIGGER
 from pinflow.settings import Settings
 from pinflow.store import Manifest, Store, digest, open_store
 
@@ -76,9 +76,10 @@ class Tiny:
     ) -> dg.ExecuteInProcessResult:
         """One Dagster run of those stages, all of one phase, by hand unless a trigger is named."""
         keys = [dg.AssetKey(["tiny", stage]) for stage in stages]
-        phase = STAGES[keys[0].path[-1]].phase
+        stage = STAGES[keys[0].path[-1]]
+        job = comparison_job("tiny") if stage.by_hand else phase_job("tiny", stage.phase)
         mirror(self.instance, "tiny", set(registry.live(self.store, "tiny")))
-        return self.defs.resolve_job_def(phase_job("tiny", phase)).execute_in_process(
+        return self.defs.resolve_job_def(job).execute_in_process(
             instance=self.instance,
             partition_key=label,
             asset_selection=keys,
@@ -127,7 +128,7 @@ def add_labels(store: Store, collection: str, queries: Iterable[str], added: str
 def pretend(
     store: Store,
     collection: Collection,
-    stages: Iterable[str] = tuple(STAGES),
+    stages: Iterable[str] = tuple(BY_ITSELF),
     *,
     labels: Iterable[str] | None = None,
     salt: str = "",

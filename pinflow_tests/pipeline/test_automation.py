@@ -13,13 +13,13 @@ import dagster as dg
 import pytest
 
 from pinflow.pipeline import assets, removal
-from pinflow.pipeline.stages import AUTOMATION, PHASES, STAGES, downstream, of_phase
+from pinflow.pipeline.stages import AUTOMATION, BY_ITSELF, PHASES, STAGES, downstream, of_phase
 from pinflow.tombstones import Tombstone
 from pinflow_tests.pipeline.houses import SLUGS, Tiny, add_labels, change_pictures, pretend, states
 
 ALL = set(SLUGS)
 EVERYTHING = {
-    stage.name: ALL if stage.per_label else {None} for stage in STAGES.values()
+    stage.name: ALL if stage.per_label else {None} for stage in BY_ITSELF.values()
 }  # what a first tick asks for
 ROLL_UPS_BEHIND_LABELS = {stage: {None} for stage in ("gallery", "atlas", "evaluation", "release")}
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -132,12 +132,17 @@ def test_changed_pictures_ask_for_that_label_and_the_roll_ups_but_not_the_encode
     assert ROLL_UPS_BEHIND_LABELS.items() <= asked.items()
 
 
+def test_nobody_asks_for_what_is_made_by_hand_and_what_shows_it_follows(automation):
+    pretend(automation.house.store, automation.house.collection, ["comparison"])
+    assert automation.tick() == {"evaluation": {None}, "release": {None}}
+
+
 def test_the_whole_chain_of_several_changes_is_asked_for_in_one_tick(automation):
     for label in ("plain-red", "plain-blue"):
         change_pictures(automation.house, label)
         automation.house.materialize(["pins"], label)
     asked = automation.tick()
-    assert asked.keys() == downstream("pins") - {"encoder", "tagger", "text_encoder"}
+    assert asked.keys() == downstream("pins") - {"encoder", "tagger", "comparison", "text_encoder"}
 
 
 def test_a_lone_change_is_carried_out_before_the_roll_ups_are_asked_for(automation):

@@ -36,6 +36,7 @@ FLOW = {
         None,
         "schema no_group_across_splits no_test_picture_in_training",
     ),
+    "comparison": ("images splits", "json pytorch", None, ""),
     "text_encoder": ("encoder features images splits", "numpy safetensors", None, ""),
     "label_encoder": ("features splits", "pytorch", "gpu", ""),
     "embeddings": ("encoder features images label_encoder", "numpy parquet", None, "schema unit_vectors"),
@@ -62,7 +63,7 @@ FLOW = {
         "",
     ),
 }
-ROLL_UPS = {"encoder", "tagger", "text_encoder", "gallery", "atlas", "evaluation", "release"}
+ROLL_UPS = {"encoder", "tagger", "comparison", "text_encoder", "gallery", "atlas", "evaluation", "release"}
 
 
 def settings(tmp_path: Path) -> Settings:
@@ -107,7 +108,7 @@ def test_every_asset_says_what_it_is_whose_it_is_and_where_it_belongs(defs):
         assert node.group_name == "tiny"
         assert node.owners == ["team:pinflow"]
         assert "Tiny things" in node.description
-        assert node.automation_condition is not None
+        assert (node.automation_condition is None) == (stage == "comparison")
         assert node.code_version == str(STAGES[stage].code)
 
 
@@ -140,7 +141,14 @@ def test_names_of_jobs_sensors_and_schedules(defs):
     assert [schedule.name for schedule in repository.schedule_defs] == ["tiny_nightly_rescrape"]
     assert repository.schedule_defs[0].cron_schedule == "0 3 * * *"
     jobs = {job.name for job in repository.get_all_jobs()}
-    assert jobs >= {"tiny_label", "tiny_encoder", "tiny_vectors", "tiny_release", "tiny_rescrape"}
+    assert jobs >= {
+        "tiny_label",
+        "tiny_encoder",
+        "tiny_vectors",
+        "tiny_release",
+        "tiny_rescrape",
+        "tiny_comparison",
+    }
 
 
 def test_sensors_and_the_schedule_run_unless_somebody_stops_them(defs):

@@ -15,7 +15,7 @@ from pinflow.collection import Collection, EncoderRecipe, Source
 from pinflow.errors import CorruptError
 from pinflow.pipeline.partition import Partition
 from pinflow.pipeline.planning import RETRY_LONGEST_SECONDS, Snapshot
-from pinflow.pipeline.stages import STAGES, downstream
+from pinflow.pipeline.stages import BY_ITSELF, STAGES, downstream
 from pinflow.store import Store
 from pinflow.tombstones import Look, Tombstone
 from pinflow_tests.pipeline.houses import SLUGS, add_labels, pretend
@@ -69,7 +69,7 @@ def test_a_missing_state_makes_that_stage_stale_and_no_other_label(made, stage):
     assert stale(made)[stage] == {"plain-red"}
 
 
-@pytest.mark.parametrize("stage", sorted(STAGES.keys() - {"pins", "encoder"}))
+@pytest.mark.parametrize("stage", sorted(BY_ITSELF.keys() - {"pins", "encoder"}))
 def test_a_damaged_manifest_counts_as_missing(made, stage):
     label = ["plain-red"] if STAGES[stage].per_label else []
     made.write(b"{ half", "tiny", stage, *label, "manifest.json")
@@ -94,6 +94,15 @@ def test_another_version_of_a_label_makes_its_own_readers_stale(made, changed, e
     # Nothing of another label, and nothing that does not lie downstream.
     assert all(due <= {"plain-red", None} for due in found.values())
     assert found.keys() <= downstream(changed)
+
+
+def test_what_is_made_by_hand_is_never_stale_and_whoever_shows_it_is_when_it_came(made):
+    pretend(made, COLLECTION, ["comparison"])
+    assert stale(made) == {"evaluation": {None}}
+    pretend(made, COLLECTION, ["evaluation", "release"])
+    assert stale(made) == {}
+    made.discard(made.manifest("tiny", "comparison"))
+    assert stale(made) == {"evaluation": {None}}
 
 
 def test_another_served_encoder_makes_every_label_stale_from_embeddings_on(made):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pinflow.pipeline.stages import STAGES
+from pinflow.pipeline.stages import BY_ITSELF
 
 T = TypeVar("T")
 
@@ -75,7 +75,9 @@ class GraphQL:
         assert not answer.get("errors"), answer["errors"]
         return dict(answer["data"])
 
-    def backfill(self, collection: str, labels: Iterable[str], stages: Iterable[str] = tuple(STAGES)) -> str:
+    def backfill(
+        self, collection: str, labels: Iterable[str], stages: Iterable[str] = tuple(BY_ITSELF)
+    ) -> str:
         """Launch a backfill of those stages; returns its id."""
         params = {
             "assetSelection": [{"path": [collection, stage]} for stage in stages],

@@ -21,7 +21,7 @@ import pytest
 
 from pinflow import releases
 from pinflow.pipeline.planning import Snapshot
-from pinflow.pipeline.stages import STAGES
+from pinflow.pipeline.stages import BY_ITSELF, STAGES
 from pinflow.sample.made import make_samples
 from pinflow.store import Manifest, open_store
 from pinflow_tests.pipeline.houses import states
@@ -127,7 +127,7 @@ def moments(houses: Houses, stage: str, replacing: bool) -> list[Kill]:
 
 # First everything is made from nothing; then the source has more pictures, and every state is replaced.
 @pytest.mark.parametrize(
-    ("pictures", "stage"), [(4, stage) for stage in STAGES] + [(6, stage) for stage in STAGES]
+    ("pictures", "stage"), [(4, stage) for stage in BY_ITSELF] + [(6, stage) for stage in BY_ITSELF]
 )
 def test_a_stage_killed_while_writing_is_made_again_as_if_nothing_had_happened(
     houses: Houses, pictures: int, stage: str

@@ -13,6 +13,7 @@ import dagster as dg
 from pinflow import schema
 from pinflow.collection import Collection
 from pinflow.pipeline import checks, metadata
+from pinflow.pipeline.assets.comparison import make_comparison
 from pinflow.pipeline.assets.encoders import make_encoder, make_label_encoder
 from pinflow.pipeline.assets.pictures import make_features, make_images, make_pins, make_splits
 from pinflow.pipeline.assets.rollups import make_atlas, make_evaluation, make_gallery, make_release
@@ -35,6 +36,7 @@ BODIES: dict[str, Body] = {
     "features": make_features,
     "encoder": make_encoder,
     "tagger": make_tagger,
+    "comparison": make_comparison,
     "text_encoder": make_text_encoder,
     "label_encoder": make_label_encoder,
     "embeddings": make_embeddings,
@@ -78,7 +80,7 @@ def _stage_asset(collection: Collection, stage: Stage, storage: str) -> dg.Asset
         io_manager_key="tables",
         check_specs=checks.specs(key),
         metadata={"dagster/column_schema": metadata.columns(columns)} if columns else None,
-        automation_condition=condition(storage, collection, stage.name),
+        automation_condition=None if stage.by_hand else condition(storage, collection, stage.name),
     )
     # No return annotation: with checks declared, Dagster takes one to mean that there is no value.
     def asset(context: dg.AssetExecutionContext, house: House):  # type: ignore[no-untyped-def]

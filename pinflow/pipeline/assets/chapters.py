@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from pinflow import schema
-from pinflow.pipeline.assets import tagger, text
+from pinflow.pipeline.assets import comparison, tagger, text
 from pinflow.pipeline.assets.encoders import read_head, together
 from pinflow.pipeline.assets.pictures import STYLE
 from pinflow.pipeline.partition import Partition
@@ -60,15 +60,30 @@ def chapters(
         styles = whitening.apply(_styles(part, features, data))
         found = style_report(data, read_head(part, encoder, "served").apply(data.vectors), styles)
     files, drawn, advice = transferred(part, thumbnails)
+    compared, of_comparison = _compared(part)
     return Chapters(
         [
             written.words(said),
             written.tags(tags, drawn=plot(tags), suspects=doubted, thumbnails=thumbnails),
+            *of_comparison,
             written.style(found, thumbnails=thumbnails, transferred=drawn, advice=advice),
         ],
-        {"words": said, "tags": tags, "style": found},
+        {"words": said, "tags": tags, **compared, "style": found},
         files,
     )
+
+
+def _compared(part: Partition) -> tuple[dict[str, Any], list[str]]:
+    """The comparison of taggers, where somebody had it made."""
+    from pinflow.learning.chapters import comparison as written
+    from pinflow.learning.tagging.contest import remarks
+
+    state = part.snapshot.manifest("comparison")
+    if state is None:
+        return {}, []
+    report = json.loads(part.store.file(state, comparison.REPORT))
+    drawn = part.store.file(state, comparison.CHART) if comparison.CHART in state.files else None
+    return {"comparison": report}, [written(report, drawn=drawn, said=remarks(report))]
 
 
 def transferred(part: Partition, thumbnails: Mapping[str, bytes]) -> tuple[dict[str, File], list[bytes], str]:
