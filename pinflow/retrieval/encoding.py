@@ -86,11 +86,13 @@ class PictureEncoder:
         return applied.apply(trunk.encode(curated, applied.reads))
 
     def features(self, picture: bytes, space: Space) -> tuple[Floats, Floats]:
-        """What the trunk makes of a picture file (w,), and its unit vector (d,) in a space of content."""
+        """What the trunk as it came makes of a picture file (w,), and its unit vector (d,) in a space of
+        content."""
         trunk, head = self.load(space.head)
-        curated = [_curated(picture)]
-        features = trunk.encode(curated)
-        read = features if head.reads == "last" else trunk.encode(curated, head.reads)
+        plain, curated = self._plain(), [_curated(picture)]
+        features = plain.encode(curated)
+        same = trunk is plain and head.reads == "last"
+        read = features if same else trunk.encode(curated, head.reads)
         return features[0], head.apply(read)[0]
 
     def load(self, head: bytes) -> tuple[Trunk, Head]:
@@ -102,9 +104,14 @@ class PictureEncoder:
             if found.trunk:
                 self._tuned = self._tuned or load_tuned(self._tuned_file, found.trunk)
                 return self._tuned, found
+        return self._plain(), found
+
+    def _plain(self) -> Trunk:
+        """The trunk with the weights that it came with."""
+        with self._lock:
             if self._trunk is None:
                 self._trunk = self._same(self._load(self._name))
-            return self._trunk, found
+            return self._trunk
 
     def _early(self, map_: bytes) -> tuple[Trunk, Apply]:
         """The early layers and that map of styles."""

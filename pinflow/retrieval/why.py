@@ -20,6 +20,7 @@ MAX_PICTURES = 3  # compared in one answer: each costs two passes of the network
 _WORD = re.compile(r"[^\W_]+")
 
 LoadLens = Callable[[str], "Lens"]
+TUNED = "trunk.safetensors"
 
 
 class PictureMatch(BaseModel):
@@ -67,7 +68,7 @@ def why(searcher: Searcher, query: Query, id: str, load_lens: LoadLens | None = 
     taken apart."""
     pin = searcher.pin(id)
     seen = [one for one in query.positive if one.id is not None or one.image is not None][:MAX_PICTURES]
-    lens = (load_lens or default_lens)(str(searcher.release.info["encoder"]["trunk"])) if seen else None
+    lens = _lens(searcher, load_lens) if seen else None
     return Why(
         id=id,
         pictures=[_picture(searcher, pin, one, lens) for one in seen if lens is not None],
@@ -86,7 +87,7 @@ def why_picture(searcher: Searcher, query: Query, id: str, load_lens: LoadLens |
     example = next((one for one in query.positive if one.id is not None or one.image is not None), None)
     if example is None:
         raise SearchError("query: words have no look to draw; give a pin or a picture", "query")
-    lens = (load_lens or default_lens)(str(searcher.release.info["encoder"]["trunk"]))
+    lens = _lens(searcher, load_lens)
     first, second = shown(searcher, example), shown(searcher, Example(id=id))
     head = Head.from_bytes(searcher.release.shared.head)
     return draw_match(lens, first, second, why_match(lens, first, second, head))
@@ -133,6 +134,17 @@ def _words(pin: PinDetail, text: str) -> dict[str, list[str]]:
         if hits:
             found[name] = hits
     return found
+
+
+def _lens(searcher: Searcher, load_lens: LoadLens | None) -> Lens:
+    """On the network that the shared space is of."""
+    from pinflow.learning.explaining.lens import tuned_lens
+    from pinflow.learning.head import Head
+
+    release = searcher.release
+    if Head.from_bytes(release.shared.head).trunk:
+        return tuned_lens((release.folder / TUNED).read_bytes())
+    return (load_lens or default_lens)(str(release.info["encoder"]["trunk"]))
 
 
 def default_lens(name: str) -> Lens:

@@ -139,3 +139,11 @@ def load_lens(name: str = DEFAULT) -> Lens:
     model, preprocess = load_model(name)
     model.requires_grad_(False).eval()
     return Lens(name, model, preprocess)
+
+
+def tuned_lens(checkpoint: bytes) -> Lens:
+    """The lens on a trunk that was tuned. Raises `CorruptError`."""
+    from pinflow.learning.checkpoint import from_bytes
+
+    found = from_bytes(checkpoint)
+    return Lens(found.name, found.model.requires_grad_(False).eval(), found.preprocess)

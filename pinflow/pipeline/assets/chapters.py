@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from pinflow import schema
 from pinflow.pipeline.assets import comparison, tagger, text
-from pinflow.pipeline.assets.encoders import read_head, together
+from pinflow.pipeline.assets.encoders import read_head, seen_by_all, together, tuned_features
 from pinflow.pipeline.assets.pictures import STYLE
 from pinflow.pipeline.partition import Partition
 from pinflow.store import File, Manifest
@@ -50,7 +50,10 @@ def chapters(
     doubted = part.tombstones.left(part.table(part.read("tagger"), tagger.SUSPECTS)).to_pylist()
     with part.timed("style_report"):
         encoder = part.read("encoder")
-        data = join(together(part, dict(features)), rows)
+        head = read_head(part, encoder, "served")
+        tuned = tuned_features(part, encoder, head)
+        data = join(together(part, dict(features)), seen_by_all(rows, tuned), tuned=tuned)
+        content = data.space(head)
         # Of columns that nobody declared, most are a site's own numbers and names.
         declared = {
             name: data.attributes[name] for name in part.collection.attributes if name in data.attributes
@@ -58,7 +61,7 @@ def chapters(
         data = replace(data, attributes=declared)
         whitening = Whitening.from_bytes(part.store.file(encoder, "style.safetensors"))
         styles = whitening.apply(_styles(part, features, data))
-        found = style_report(data, read_head(part, encoder, "served").apply(data.vectors), styles)
+        found = style_report(data, content, styles)
     files, drawn, advice = transferred(part, thumbnails)
     compared, of_comparison = _compared(part)
     return Chapters(
