@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ import numpy.typing as npt
 
 from pinflow.learning.devices import Plan, plan
 from pinflow.learning.onnx import Session, normalisation, to_onnx
+from pinflow.whole import write_whole
 
 if TYPE_CHECKING:
     import torch
@@ -147,13 +147,6 @@ def _keep(data: bytes, path: Path) -> None:
     """Whole or not at all. Without room for it, the next process writes it again."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
-            try:
-                file.write(data)
-                file.flush()
-                os.replace(file.name, path)
-            except OSError:
-                Path(file.name).unlink(missing_ok=True)
-                raise
+        write_whole(path, data)
     except OSError as error:
         log.warning("no room to keep the trunk for ONNX Runtime (%s): it is written anew each time", error)

@@ -25,6 +25,7 @@ from pinflow.learning.evaluate import Estimate, bootstrap, found_again, paired_g
 from pinflow.learning.head import IDENTITY, Head
 from pinflow.learning.promotion import MIN_LABELS, Choice, Gain, Promotion, decide
 from pinflow.learning.tune import Recipe
+from pinflow.learning.views import Pixels, pixel_cache
 
 if TYPE_CHECKING:
     from pinflow.learning.trunk import Trunk
@@ -80,8 +81,8 @@ class Tuner:
     def _tune(
         self,
         data: Dataset,
-        pixels: full.Pixels,
-        parts: full.Pixels,
+        pixels: Pixels,
+        parts: Pixels,
         recipe: Recipe,
         rows: Ints,
         watch: Ints | None,
@@ -110,20 +111,18 @@ class Tuner:
         data_ = checkpoint.to_bytes(checkpoint.Checkpoint(name, found.model, found.preprocess, about))
         return Followed(head, replace(data, crops=crops, **seen), data_, found.note)
 
-    def _pixels(self, data: Dataset) -> tuple[full.Pixels, full.Pixels]:
+    def _pixels(self, data: Dataset) -> tuple[Pixels, Pixels]:
         """What the trunk is shown of every picture, and of the parts that were cut out of some."""
         trunk = self.load()
         wanted = data.sha256[data.crops.rows].tolist() if data.crops is not None else []
         size = trunk.preprocess.size
         return (
-            _filled(
-                trunk, self.shards(), data.sha256.tolist(), full.pixel_cache(self.folder, len(data), size)
-            ),
+            _filled(trunk, self.shards(), data.sha256.tolist(), pixel_cache(self.folder, len(data), size)),
             _filled(
                 trunk,
                 cut(self.shards(), wanted) if wanted else (),
                 wanted,
-                full.pixel_cache(self.folder, len(wanted), size),
+                pixel_cache(self.folder, len(wanted), size),
             ),
         )
 
@@ -178,7 +177,7 @@ def _gain(data: Dataset, served: Head, ours: Head, asked: Mask, seed: int) -> Es
     return bootstrap(scores[0] - scores[1], seed=seed)
 
 
-def _filled(trunk: Trunk, shards: Iterable[pa.Table], wanted: list[str], cache: full.Pixels) -> full.Pixels:
+def _filled(trunk: Trunk, shards: Iterable[pa.Table], wanted: list[str], cache: Pixels) -> Pixels:
     place = {sha256: i for i, sha256 in enumerate(wanted)}
     left = set(place)
     for shard in shards:

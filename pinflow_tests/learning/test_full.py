@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 import torch
 
+from pinflow import whole
 from pinflow.errors import PinflowError
-from pinflow.learning import full, weights
+from pinflow.learning import full, views, weights
 from pinflow.learning.dataset import Dataset
 from pinflow.learning.evaluate import per_query
 from pinflow.learning.head import Head
@@ -177,20 +178,20 @@ def test_one_kind_alone_leaves_the_trunk_as_it_was() -> None:
 def test_no_room_for_the_pixels_is_said_before_anything_is_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cache = full.pixel_cache(tmp_path, 3, 32)
+    cache = views.pixel_cache(tmp_path, 3, 32)
     cache[:] = PIXELS[:3]
     assert (np.asarray(cache) == PIXELS[:3]).all()
     assert list(tmp_path.iterdir()) == []
-    monkeypatch.setattr(full.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 300 * 2**20}))
+    monkeypatch.setattr(views.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 300 * 2**20}))
     with pytest.raises(PinflowError, match=r"no room for the pixels of 1000 pictures.*tune: head"):
-        full.pixel_cache(tmp_path, 1000, 224)
+        views.pixel_cache(tmp_path, 1000, 224)
 
 
 def test_no_room_for_the_state_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(full.os, "replace", refuse)
+    monkeypatch.setattr(whole.os, "replace", refuse)
     with pytest.raises(PinflowError, match="no room for the state of the tuning"):
         tuned(state=tmp_path / "run.safetensors")
     assert list(tmp_path.iterdir()) == []
