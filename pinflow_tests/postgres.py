@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,16 +17,17 @@ TOOLS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 
 
 @contextmanager
-def running(folders: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of an empty database. Skips where PostgreSQL is not installed."""
+def running() -> Iterator[str]:
+    """The URL of an empty database. Skips where PostgreSQL is not installed.
+
+    Not among pytest's own folders: each session closes them to other users, and the server is one.
+    """
     if not TOOLS:
         pytest.skip("needs Debian's package `postgresql`, which .ci/run installs")
-    folder = folders.mktemp("postgres")
+    folder = Path(tempfile.mkdtemp(prefix="pinflow-postgres-"))
     as_user = []
     if os.getuid() == 0:  # the server refuses to run as root
         shutil.chown(folder, "postgres")
-        for parent in (folder.parent, folder.parent.parent):
-            parent.chmod(0o755)
         as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -39,3 +41,4 @@ def running(folders: pytest.TempPathFactory) -> Iterator[str]:
         yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
     finally:
         subprocess.run([*server, "-m", "immediate", "stop"], check=True)
+        shutil.rmtree(folder)

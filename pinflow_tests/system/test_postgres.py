@@ -17,8 +17,8 @@ pytestmark = pytest.mark.system
 
 
 @pytest.fixture
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running(tmp_path_factory) as url:
+def database() -> Iterator[str]:
+    with running() as url:
         yield url
 
 

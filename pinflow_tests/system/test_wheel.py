@@ -107,7 +107,7 @@ def test_it_is_the_wheel_that_is_imported_and_dagster_can_load_it(run, installed
     assert done.returncode == 0, done.stderr
     file, jobs = done.stdout.split()
     assert Path(file).is_relative_to(installed.parent)
-    assert int(jobs) == 5
+    assert int(jobs) == 6
 
 
 def test_the_command_runs_examines_and_searches(run):
@@ -132,11 +132,11 @@ from pinflow.store import open_store
 settings = Settings()
 releases = Releases(LocalReleases(open_store(settings.storage_url), settings.home_path / "cache"), warm=False)
 with TestClient(make_app(releases, settings)) as client:
-    for path in ("/", "/docs", "/static/search.js", "/static/pinflow.css"):
+    for path in ("/", "/docs", "/static/search.js", "/static/base.css"):
         print(path, client.get(path).status_code)
 """
     done = run("python", "-c", code)
 
     assert done.stdout.splitlines() == [
-        f"{path} 200" for path in ("/", "/docs", "/static/search.js", "/static/pinflow.css")
+        f"{path} 200" for path in ("/", "/docs", "/static/search.js", "/static/base.css")
     ], done.stderr

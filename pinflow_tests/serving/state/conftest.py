@@ -8,8 +8,8 @@ from pinflow_tests.postgres import running
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory):
-    with running(tmp_path_factory) as url:
+def server():
+    with running() as url:
         yield url
 
 

@@ -123,7 +123,7 @@ def board(api):
 def settled(page, words):
     """Waits until the search page says so."""
     page.wait_for_function(
-        "words => document.getElementById('status').textContent.includes(words)", arg=words
+        "words => document.getElementById('status')?.textContent.includes(words)", arg=words
     )
 
 

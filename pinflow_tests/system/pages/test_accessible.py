@@ -39,7 +39,7 @@ def shown(page, address, board, name):
     page.goto(address + PATHS[name].format(board=board["id"]))
     if page.locator("#status").count():
         page.wait_for_selector("#results:not([aria-busy])", state="attached")
-        page.wait_for_function("() => document.getElementById('status').textContent !== 'Searching…'")
+        page.wait_for_function("() => document.getElementById('status')?.textContent !== 'Searching…'")
 
 
 def check(page, axe):

@@ -15,7 +15,7 @@ def test_it_starts_with_the_collection(page, address):
     assert page.locator("#tiles li").count() == 4
     assert "incomplete" in page.inner_text("#tiles")
     page.select_option("#collection", "sketches")
-    page.wait_for_function("() => document.getElementById('release').textContent.includes('s1')")
+    page.wait_for_function("() => document.getElementById('release')?.textContent.includes('s1')")
     assert page.url.endswith("/c/sketches")
 
 
