@@ -45,7 +45,7 @@ def plot(report: Mapping[str, Any]) -> bytes:
     axes.set_title(
         f"{report['queries']} queries, {report['gallery']} unseen pictures, 95% intervals", fontsize=9
     )
-    axes.legend(frameon=False, fontsize=8, ncols=3, loc="upper left")
+    axes.legend(frameon=False, fontsize=8, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.12))
     axes.spines[["top", "right"]].set_visible(False)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
