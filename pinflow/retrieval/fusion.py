@@ -123,7 +123,7 @@ def rank(
         return _nearest(index, vectors, wanted.picture, k, selection, without)
     candidates = _candidates(index, wanted, k, selection)
     candidates = candidates[~np.isin(candidates, without)]
-    scores = _scores(vectors[candidates], wanted, candidates, _spread(vectors, wanted, selection))
+    scores = _scores(vectors, wanted, candidates, _spread(vectors, wanted, selection))
     order = np.lexsort((candidates, -scores))[:k]
     return scores[order], candidates[order]
 
@@ -172,7 +172,7 @@ def _spread(vectors: Floats, wanted: Wanted, selection: Selection) -> tuple[Floa
         return None
     rows = selection.rows
     rows = rows[:: max(1, -(-len(rows) // EXACT_ROWS))]
-    return vectors[rows] @ wanted.picture, wanted.manner.vectors[rows] @ wanted.manner.picture
+    return _cosine(vectors, rows, wanted.picture), _cosine(wanted.manner.vectors, rows, wanted.manner.picture)
 
 
 def _scores(
@@ -180,16 +180,23 @@ def _scores(
 ) -> Floats:
     parts = []
     if wanted.picture is not None:
-        cosine = vectors @ wanted.picture
+        cosine = _cosine(vectors, candidates, wanted.picture)
         if wanted.manner is not None:
-            manner = wanted.manner.vectors[candidates] @ wanted.manner.picture
+            manner = _cosine(wanted.manner.vectors, candidates, wanted.manner.picture)
             cosine = blended(cosine, manner, wanted.manner.weight, among)
         parts.append(np.maximum(cosine, 0) if wanted.text is not None else cosine)
     if wanted.text is not None:
         parts.append(wanted.text[candidates])
     score = np.mean(parts, axis=0)
     if wanted.avoid_picture is not None:
-        score = score - GAMMA * np.maximum(vectors @ wanted.avoid_picture, 0)
+        score = score - GAMMA * np.maximum(_cosine(vectors, candidates, wanted.avoid_picture), 0)
     if wanted.avoid_text is not None:
         score = score - GAMMA * wanted.avoid_text[candidates]
     return np.asarray(score, dtype=np.float32)
+
+
+def _cosine(vectors: Floats, rows: Rows, to: Floats) -> Floats:
+    """That of chosen rows (m,). Of most of them, all are compared where they lie: copying costs more."""
+    if 2 * len(rows) > len(vectors):
+        return np.asarray((vectors @ to)[rows], np.float32)
+    return np.asarray(vectors[rows] @ to, np.float32)

