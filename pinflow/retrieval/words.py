@@ -52,8 +52,9 @@ class Meaning:
         if "text.safetensors" not in info["files"]:
             return None
         told = info["text"]
-        shares = Shares(float(told["share"]), float(told["partial"]))
-        wanted = partial(load or load_sentences, told["sentences"])
+        # A release from before says one share, and had but one sentence encoder: the packaged one.
+        shares = Shares(float(told["share"]), float(told.get("partial", told["share"])))
+        wanted = partial(load or load_sentences, told.get("sentences", ""))
         return cls((folder / "text.safetensors").read_bytes(), shares, wanted)
 
     def beside(self, written: Floats, whole: bool, text: str, pictures: Floats) -> Floats:
