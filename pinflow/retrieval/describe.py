@@ -13,6 +13,7 @@ from pinflow.retrieval.index import Mask
 from pinflow.retrieval.release import Release
 
 MAX_VALUES = 100
+CHOOSABLE = 30  # values of an attribute that a person can choose from
 
 
 def describe(release: Release, hidden: Mask | None = None) -> dict[str, Any]:
@@ -45,6 +46,7 @@ def describe(release: Release, hidden: Mask | None = None) -> dict[str, Any]:
         "prices": _prices(pins),
         "licences": _values(pins.column("licence")),
         "attributes": _attribute_names(pins),
+        "values": _attribute_values(pins),
         "encoder": info["encoder"],
         "figures": info.get("figures", {}),
     }
@@ -82,3 +84,15 @@ def _values(column: pa.ChunkedArray) -> list[str]:
 def _attribute_names(pins: pa.Table) -> list[str]:
     maps = pins.column("attributes").combine_chunks()
     return sorted(pc.unique(maps.keys).to_pylist())[:MAX_VALUES]
+
+
+def _attribute_values(pins: pa.Table) -> dict[str, list[str]]:
+    """The values of each attribute that splits the pins into a few kinds, the most frequent first."""
+    maps = pins.column("attributes").combine_chunks()
+    pairs = pa.table({"name": maps.keys, "value": maps.items})
+    counted = pairs.group_by(["name", "value"]).aggregate([([], "count_all")])
+    order = [("name", "ascending"), ("count_all", "descending"), ("value", "ascending")]
+    found: dict[str, list[str]] = {}
+    for pair in counted.sort_by(order).to_pylist():
+        found.setdefault(pair["name"], []).append(pair["value"])
+    return {name: values for name, values in found.items() if 2 <= len(values) <= CHOOSABLE}

@@ -71,6 +71,7 @@ def search_path(collection: str, query: Mapping[str, Any]) -> str:
     asked += [("colour", narrowed.get("colour"))]
     asked += [("each", "1")] if query.get("mix") == "interleave" else []
     asked += [("licence", one) for one in narrowed.get("licence") or []]
+    asked += [("has", pair) for pair in _attributes(narrowed)]
     asked += [("local", "1")] if query.get("space") == "local" else []
     text = urlencode([(name, value) for name, value in asked if value])
     return f"/c/{collection}?{text}" if text else f"/c/{collection}"
@@ -91,4 +92,13 @@ def facts(query: Mapping[str, Any]) -> list[str]:
     for key, text in (("price_min", "from {:g}"), ("price_max", "up to {:g}")):
         if asked.get(key) is not None:
             narrowed.append(text.format(asked[key]))
-    return narrowed
+    return narrowed + [value for _, _, value in (pair.partition("=") for pair in _attributes(asked))]
+
+
+def _attributes(narrowed: Mapping[str, Any]) -> list[str]:
+    """The attributes of a filter as they stand in an address: `name=value`."""
+    return [
+        f"{name}={value}"
+        for name, wanted in narrowed.get("attributes", {}).items()
+        for value in ([wanted] if isinstance(wanted, str) else wanted)
+    ]

@@ -282,6 +282,7 @@ def test_the_summary_counts_what_is_there(searcher):
     assert about["prices"] == [{"currency": "EUR", "min": 10.0, "max": 23.0, "pictures": 24}]
     assert about["licences"] == ["cc-by", "cc0"]
     assert about["attributes"] == ["seed", "shape"]
+    assert set(about["values"]["shape"]) == {"bar", "circle", "square"}
     by_slug = {label["slug"]: label for label in about["labels"]}
     assert by_slug["red-things"]["cover"]["id"].startswith("red/")
     assert by_slug["grey-things"]["cover"] is None

@@ -20,6 +20,10 @@ from pinflow.serving import shown
             "/c/shop?label=lamps&min=0.5&max=90",
         ),
         ({"filter": {"colour": "#3250dc", "licence": ["cc0"]}}, "/c/shop?colour=%233250dc&licence=cc0"),
+        (
+            {"filter": {"attributes": {"kind": "a b", "size": ["s", "m"]}}},
+            "/c/shop?has=kind%3Da+b&has=size%3Ds&has=size%3Dm",
+        ),
         ({"label": "lamps", "space": "local", "min_score": 0.5}, "/c/shop?label=lamps&score=0.5&local=1"),
         ({"positive": [{"id": "1"}], "style": 0.3, "diversity": 0.8}, "/c/shop?style=0.3&variety=0.8&id=1"),
         ({"positive": [{"url": "https://example.com/a b"}]}, "/c/shop?url=https%3A%2F%2Fexample.com%2Fa+b"),
@@ -49,9 +53,9 @@ def test_what_narrows_a_search_in_words():
     query = {
         "label": "lamps",
         "negative": [{"id": "1"}],
-        "filter": {"price_min": 5.0, "price_max": 90.5},
+        "filter": {"price_min": 5.0, "price_max": 90.5, "attributes": {"kind": "desk"}},
     }
-    assert shown.facts(query) == ["lamps", "without 1", "from 5", "up to 90.5"]
+    assert shown.facts(query) == ["lamps", "without 1", "from 5", "up to 90.5", "desk"]
 
 
 def test_counts_and_days():

@@ -6,7 +6,7 @@ import { $, element, plain } from "./dom.js";
 import { insights } from "./insights.js";
 import { open } from "./panel.js";
 import { keep, marksOf, rate, showMarks } from "./rating.js";
-import { START, UNFILTERED, address, byPicture, isNarrowed, isScored, isSearch, parse, request, webAddress } from "./state.js";
+import { START, UNFILTERED, address, attribute, byPicture, isNarrowed, isScored, isSearch, parse, request, webAddress } from "./state.js";
 import { chip, named, subject, tile } from "./tiles.js";
 import { takePictures } from "./taking.js";
 
@@ -92,13 +92,17 @@ function controls() {
   $("local-of").hidden = !about.labels.some((label) => label.slug === state.label && label.own_space);
   if ($("style")) $("style-of").hidden = !pictured || Boolean(state.local);
   for (const name of ["variety", "score", "without"]) $(name).parentElement.hidden = !isScored(state, file);
+  const has = Object.fromEntries(state.has.map(attribute));
+  for (const select of choices()) select.value = has[select.dataset.has] ?? "";
   const refined = ["without", "licence", "style", "variety", "score", "local", "each", "colour"].filter((name) => state[name]).length;
-  $("refine").dataset.count = refined || "";
+  $("refine").dataset.count = refined + state.has.length || "";
   if ($("judge")) $("judge").hidden = !judging();
   if ($("judge")) $("judge").setAttribute("aria-pressed", String(Boolean(state.judge)));
   if ($("keep")) $("keep").hidden = !searching || Boolean(file);
   $("results").classList.toggle("judged", Boolean(state.judge));
 }
+
+const choices = () => [...$("refinements").querySelectorAll("select[data-has]")];
 
 function chips() {
   const like = [...state.like.map((id) => ["like", id, false]), ...state.unlike.map((id) => ["unlike", id, true])];
@@ -293,7 +297,9 @@ $("refine").addEventListener("click", () => {
   $("refine").setAttribute("aria-expanded", String(closed));
 });
 $("refinements").addEventListener("change", ({ target }) => {
-  if (target.type === "checkbox") go({ [target.id]: target.checked ? "1" : "" });
+  if (target.dataset.has) {
+    go({ has: choices().filter((one) => one.value).map((one) => `${one.dataset.has}=${one.value}`) });
+  } else if (target.type === "checkbox") go({ [target.id]: target.checked ? "1" : "" });
   else if (target.type === "range") go({ [target.id]: Number(target.value) ? target.value : "" });
   else go({ [target.id]: target.value.trim() });
 });

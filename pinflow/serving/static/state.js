@@ -1,11 +1,11 @@
 // What the page is looking at, as plain values: to and from the address, and to a request. No DOM here.
 
-const LISTS = { like: "id", unlike: "not", urls: "url" };
+const LISTS = { like: "id", unlike: "not", urls: "url", has: "has" }; // has: attributes, as "name=value"
 const VALUES = {
   words: "q", without: "without", board: "board", label: "label", min: "min", max: "max", licence: "licence",
   style: "style", variety: "variety", colour: "colour", score: "score", local: "local", each: "each", judge: "judge",
 };
-const NARROWING = ["label", "min", "max", "licence", "without", "score", "colour"];
+const NARROWING = ["label", "min", "max", "licence", "without", "score", "colour", "has"];
 
 /** Nothing searched for. */
 export const START = Object.freeze({
@@ -14,7 +14,7 @@ export const START = Object.freeze({
 });
 
 /** No filter and no words to leave out. */
-export const UNFILTERED = Object.freeze(Object.fromEntries(NARROWING.map((name) => [name, ""])));
+export const UNFILTERED = Object.freeze(Object.fromEntries(NARROWING.map((name) => [name, START[name]])));
 
 /** The state in a query string such as "?q=lamp&id=12&not=13". */
 export function parse(search) {
@@ -40,10 +40,16 @@ export const byPicture = (state, file) => Boolean(file || state.like.length || s
 export const isScored = (state, file) => Boolean(state.words) || byPicture(state, file);
 
 /** Whether a filter leaves something out. */
-export const isNarrowed = (state) => NARROWING.some((name) => state[name]);
+export const isNarrowed = (state) => NARROWING.some((name) => state[name].length);
 
 /** Whether there is anything to search for. A label alone is: all its pictures. */
 export const isSearch = (state, file) => isScored(state, file) || isNarrowed(state);
+
+/** Name and value of an attribute as it stands in the address: "colour=dark red". */
+export function attribute(pair) {
+  const at = pair.indexOf("=");
+  return [pair.slice(0, at), pair.slice(at + 1)];
+}
 
 /** The body of the search request. Without an example the most typical pictures come first. */
 export function request(state, about, file) {
@@ -62,6 +68,7 @@ export function request(state, about, file) {
   if (priced?.currency && (state.min !== "" || state.max !== "")) filter.currency = priced.currency;
   if (state.colour) filter.colour = state.colour;
   if (state.licence) filter.licence = [state.licence];
+  for (const [name, value] of state.has.map(attribute)) ((filter.attributes ??= {})[name] ??= []).push(value);
   const body = { positive, negative, filter, limit: 40 };
   if (state.label) body.label = state.label;
   if (state.local && state.label) body.space = "local";

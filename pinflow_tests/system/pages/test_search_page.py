@@ -273,6 +273,21 @@ def test_several_pictures_each_in_turn_and_varied(page, address, api):
     settled(page, "34 pictures")
 
 
+def test_only_pictures_with_an_attribute(page, address):
+    page.goto(address + "/c/drawings?q=drawn")
+    settled(page, "35 pictures")
+    page.click("#refine")
+    with page.expect_response("**/search"):
+        page.get_by_label("Shape").select_option("bar")
+    page.wait_for_selector("#results:not([aria-busy]) .tile")
+    assert {id.partition("/")[2].partition("-")[0] for id in tiles(page)} == {"bar"}
+    assert "has=shape%3Dbar" in page.url
+    page.reload()
+    assert page.locator("[data-has=shape]").input_value() == "bar"
+    page.wait_for_selector("#results:not([aria-busy]) .tile")
+    assert {id.partition("/")[2].partition("-")[0] for id in tiles(page)} == {"bar"}
+
+
 def test_only_pictures_that_show_a_colour(page, address):
     page.goto(address + "/c/drawings?q=drawn")
     settled(page, "35 pictures")
