@@ -26,15 +26,12 @@ WIDTH = 1280
 SECONDS = 240.0  # torch and what comes with it are read first
 
 _START = """
-import sys
-from clip_retrieval import clip_back
-clip_back.load_clip = lambda *_, **__: (None, None, None)
-import clip_retrieval.clip_back as module
-module.get_tokenizer = lambda *_, **__: None
-clip_back.clip_back(indices_paths=sys.argv[1], port=int(sys.argv[2]), host="127.0.0.1",
-                    enable_faiss_memory_mapping=True, enable_hdf5=False, use_arrow=False,
-                    enable_mclip_option=False, provide_safety_model=False,
-                    provide_violence_detector=False, provide_aesthetic_embeddings=False)
+import importlib, sys
+import all_clip
+all_clip.load_clip = lambda *_, **__: (None, None, None)
+module = importlib.import_module("clip_retrieval.clip_back")  # its package calls a function by that name
+module.clip_back(indices_paths=sys.argv[1], port=int(sys.argv[2]), enable_faiss_memory_mapping=True,
+                 enable_mclip_option=False, provide_aesthetic_embeddings=False)
 """
 
 
@@ -53,11 +50,6 @@ def ask_clip_back(url: str, pins: int) -> list[float]:
             "num_images": LIMIT,
             "num_result_ids": LIMIT,
             "indice_name": "bench",
-            "deduplicate": False,
-            "use_safety_model": False,
-            "use_violence_detector": False,
-            "aesthetic_weight": None,
-            "aesthetic_score": None,
         }
 
     return _asked(url, pins, body)

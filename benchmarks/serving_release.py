@@ -96,7 +96,7 @@ def publish(storage: str, pins: int, engines: Path) -> None:
         "description": "",
         "encoder": encoder,
         "labels": labels,
-        "text": {"share": 0.5},
+        "text": {"share": 0.5, "partial": 0.5, "sentences": "all-MiniLM-L6-v2"},
         "figures": {},
     }
     releases.publish(store, COLLECTION, description, files)
