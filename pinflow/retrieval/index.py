@@ -45,6 +45,9 @@ _KINDS = ("flat", "ivf_pq")
 _MAX_BYTES = 1 << 37
 _MAX_LOOPS = 1 << 24
 _CHUNK_BYTES = 1 << 20
+# How FAISS scans (`IndexIVFFastScan.implem`): list by list with a reservoir, which answers a single query in
+# 85% of the time that its own choice takes, with a filter too; that is quicker for a thousand at once alone.
+_ONE_BY_ONE = 11
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +72,10 @@ class Index:
     recalls: Mapping[str, float] = field(default_factory=dict)
     changed: int = 0
     _parameters: dict[int, Any] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.kind == "ivf_pq":
+            self._faiss.implem = _ONE_BY_ONE
 
     def search(self, queries: Floats, k: int, allowed: Mask | Selection | None = None) -> tuple[Floats, Rows]:
         """The `k` rows nearest to each query, best first.
@@ -147,14 +154,13 @@ class Index:
         faiss = library()
         queries = even(queries)
         held = selection.by_list(self.list_of, self.lists)
-        lists = np.flatnonzero(held)
-        nearness = queries @ self._centroids[lists].T
+        nearness = queries @ self._centroids.T
+        nearness[:, held == 0] = -np.inf
         order = np.argsort(-nearness, axis=1)
-        met = np.cumsum(held[lists][order], axis=1)
-        opened = (met < wanted).sum(axis=1) + 1
-        width = min(len(lists), int(opened.max()))
+        opened = (np.cumsum(held[order], axis=1) < wanted).sum(axis=1) + 1
+        width = min(int(np.count_nonzero(held)), int(opened.max()))
         order = order[:, :width]
-        keys = np.where(np.arange(width) < opened[:, None], lists[order], -1)
+        keys = np.where(np.arange(width) < opened[:, None], order, -1)
         nearness = np.ascontiguousarray(np.take_along_axis(nearness, order, 1), np.float32)
         m = min(selection.count, max(k, tuning.K) * tuning.RERANK_FILTERED)
         scores, rows = np.empty((len(queries), m), np.float32), np.empty((len(queries), m), np.int64)
@@ -192,7 +198,7 @@ class Index:
     def _centroids(self) -> Floats:
         flat = library().downcast_index(self._faiss.quantizer)
         held: Floats = library().rev_swig_ptr(flat.get_xb(), flat.ntotal * flat.d)
-        return held.reshape(flat.ntotal, flat.d)
+        return held.reshape(flat.ntotal, flat.d).copy()  # in a mapped file they stand at odd addresses
 
     def to_bytes(self) -> bytes:
         """The index as FAISS writes it. The same vectors give the same bytes."""
