@@ -116,6 +116,16 @@ class Release:
         webp: bytes = self._thumbnails.column("webp")[self._thumbnail_row[id]].as_py()
         return webp
 
+    def thumbnail_digest(self, id: str) -> str:
+        """What tells it from any other. Raises `KeyError` for an unknown id."""
+        if id not in self._thumbnail_digests:
+            self._thumbnail_digests[id] = hashlib.sha256(self.thumbnail(id)).hexdigest()[:16]
+        return self._thumbnail_digests[id]
+
+    @cached_property
+    def _thumbnail_digests(self) -> dict[str, str]:
+        return {}
+
 
 def verify(folder: Path, files: dict[str, dict[str, Any]]) -> None:
     """Raises `CorruptError` unless every file of the release has the size and sha256 it should have."""

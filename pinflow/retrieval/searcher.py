@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -174,8 +173,7 @@ class Searcher:
     def thumbnail(self, id: str) -> tuple[bytes, str]:
         """A pin's thumbnail as WebP, and its digest. Raises `SearchError` for an unknown id."""
         self._row(id, "id")
-        webp = self.release.thumbnail(id)
-        return webp, _digest(webp)
+        return self.release.thumbnail(id), self.release.thumbnail_digest(id)
 
     def allowed(self, examples: Sequence[Example], filter: Filter) -> Mask:
         """Which rows (n,) may answer: those that the filter lets through, none that is an example itself."""
@@ -397,7 +395,7 @@ class Searcher:
         return {"id": id, "thumb_url": self._thumb_url(id)}
 
     def _thumb_url(self, id: str) -> str:
-        digest = _digest(self.release.thumbnail(id))
+        digest = self.release.thumbnail_digest(id)
         return f"/v1/collections/{self.collection}/thumbnails/{quote(id, safe='')}?v={digest}"
 
 
@@ -433,7 +431,3 @@ def _by_example(examples: Sequence[Example], vectors: Floats) -> list[Floats]:
     left = iter(vectors)
     none = vectors[:0]  # also where nothing was ever embedded
     return [none if each.text is not None or not len(vectors) else next(left)[None] for each in examples]
-
-
-def _digest(webp: bytes) -> str:
-    return hashlib.sha256(webp).hexdigest()[:16]
