@@ -52,6 +52,18 @@ def content(database):
     )
 
 
+@pytest.mark.system
+def test_a_backup_lies_in_a_bucket_as_well_as_in_a_folder(database, s3):
+    board = fill(database)
+    before, bucket = content(database), open_store(s3)
+    made = Backups(database, lambda: bucket).make()
+    boards.remove(database, "me", board.id)
+    elsewhere = Backups(database, lambda: open_store(s3))
+    assert [one.name for one in elsewhere.all()] == [made.name]
+    assert elsewhere.restore(made.name, {}) is not None
+    assert content(database) == before
+
+
 def test_what_was_backed_up_comes_back_whole(database, backups):
     board = fill(database)
     before = content(database)
