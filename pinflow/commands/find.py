@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,9 +50,12 @@ def find(
     load = partial(load_trunk, device=settings.device, engines=engines(settings.home_path))
     searcher = Searcher.open(local.fetch(collection, release), load_trunk=load).without(removed)
     local.drop_holding(collection, removed, keep=release)
+    started = time.perf_counter()
     positive = [_followed(one, searcher, settings) for one in positive]
+    fetch = (time.perf_counter() - started) * 1000
     query = Query(positive=positive, label=label, filter=Filter(price_max=price_max), limit=limit)
-    return searcher.search(query).model_dump(mode="json")
+    answer = searcher.search(query)
+    return (answer if url is None else answer.after(fetch)).model_dump(mode="json")
 
 
 def _followed(example: Example, searcher: Searcher, settings: Settings) -> Example:

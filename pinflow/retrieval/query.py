@@ -255,6 +255,12 @@ class Answer(BaseModel):
     timings_ms: dict[str, float] = Field(description="milliseconds by stage")
     release: str = Field(description="id of the release that was searched")
 
+    def after(self, fetch_ms: float) -> Answer:
+        """The same where its links took so long to follow first."""
+        total = round(self.timings_ms["total"] + fetch_ms, 3)
+        timings = {"fetch": round(fetch_ms, 3), **self.timings_ms, "total": total}
+        return self.model_copy(update={"timings_ms": timings})
+
 
 class PinDetail(Pin):
     """A pin with everything that the release knows about it."""

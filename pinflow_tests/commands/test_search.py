@@ -41,6 +41,7 @@ def test_a_link_to_a_pin_finds_it_first(pinflow, released):
     shown = json.loads(pinflow("search", "shapes", "--text", "green disc", "--limit", 1, "--json").out)
     (pin,) = shown["results"]
     said = json.loads(pinflow("search", "shapes", "--url", pin["image_url"], "--json").out)
+    assert said["timings_ms"]["total"] >= said["timings_ms"]["fetch"] >= 0
     assert said["results"][0]["id"] == pin["id"]
 
 

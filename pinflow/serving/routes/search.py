@@ -70,9 +70,7 @@ async def answered(services: Services, name: str, query: Query, request: Request
     answer: Answer = await run_in_threadpool(searcher.search, query)
     fetch = getattr(request.state, "fetch_ms", None)
     if fetch is not None:
-        total = answer.timings_ms["total"] + fetch
-        timings = {"fetch": round(fetch, 3), **answer.timings_ms, "total": round(total, 3)}
-        answer = answer.model_copy(update={"timings_ms": timings})
+        answer = answer.after(fetch)
     services.metrics.stages(answer.timings_ms)
     noting = None
     if query.positive and query.cursor is None:
