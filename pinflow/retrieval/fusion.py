@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pinflow.errors import SearchError
+from pinflow.learning.text.tower import relevance
 from pinflow.retrieval.index import Floats, Index, Mask, Rows
 from pinflow.retrieval.scan import exact
 from pinflow.retrieval.selection import Selection
@@ -98,6 +99,23 @@ def centre(vectors: Floats, rows: Rows) -> Floats:
     return np.asarray(mean / length if (length > 0).all() else vectors[rows[:1]], dtype=np.float32)
 
 
+def seen(index: Index, vectors: Floats, words: Floats, written: Floats, allowed: Selection) -> Floats:
+    """How well pictures fit the vector (d,) of some words: (n,) in 0..1, on the scale of `relevance`.
+
+    Of more than `EXACT_ROWS` rows the `POOL` nearest of the `allowed` are looked at, and as many of those
+    that caption-text search found, `written` (n,); what is seen on the others counts as nothing.
+    """
+    if index.n <= EXACT_ROWS:
+        return relevance(vectors @ words)
+    best, _ = index.search(words[None], 1)
+    average = vectors[:: max(1, index.n // POOL)] @ words
+    _, near = index.search(words[None], min(index.n, POOL), allowed)
+    rows = np.union1d(near[near >= 0], _most(written, allowed, POOL))
+    found = np.zeros(index.n, np.float32)
+    found[rows] = relevance(_cosine(vectors, rows, words), np.append(average, best))
+    return found
+
+
 def rank(
     index: Index,
     vectors: Floats,
@@ -160,10 +178,14 @@ def _candidates(index: Index, wanted: Wanted, k: int, selection: Selection) -> R
         _, near = wanted.manner.index.search(wanted.manner.picture[None], pool, selection)
         chosen = np.union1d(chosen, near[0][near[0] >= 0])
     if wanted.text is not None:
-        hits = np.flatnonzero(selection.mask & (wanted.text > 0))
-        best = hits[np.lexsort((hits, -wanted.text[hits]))][:pool]
-        chosen = np.union1d(chosen, best)
+        chosen = np.union1d(chosen, _most(wanted.text, selection, pool))
     return np.sort(chosen)
+
+
+def _most(text: Floats, selection: Selection, pool: int) -> Rows:
+    """The rows of the most relevance to words, at most `pool`."""
+    hits = np.flatnonzero(selection.mask & (text > 0))
+    return hits[np.lexsort((hits, -text[hits]))][:pool]
 
 
 def _spread(vectors: Floats, wanted: Wanted, selection: Selection) -> tuple[Floats, Floats] | None:

@@ -336,7 +336,7 @@ class Searcher:
         allowed: Selection,
         named: Rows,
     ) -> fusion.Wanted:
-        text = self._text(query.positive, space)
+        text = self._text(query.positive, space, allowed)
         if text is None and not len(positive):
             if query.negative:
                 raise SearchError("positive: give at least one example beside the negative ones", "positive")
@@ -346,11 +346,11 @@ class Searcher:
             picture=fusion.rocchio(positive, negative) if len(positive) else None,
             text=text,
             avoid_picture=fusion.rocchio(negative, negative[:0]) if alone else None,
-            avoid_text=self._text(query.negative, space),
+            avoid_text=self._text(query.negative, space, allowed),
         )
 
-    def _text(self, examples: Sequence[Example], space: Space) -> Floats | None:
-        """(n,) mean relevance of every row of the space to the words of the examples."""
+    def _text(self, examples: Sequence[Example], space: Space, allowed: Selection) -> Floats | None:
+        """(n,) mean relevance of the rows of the space that are allowed to the words of the examples."""
         words = [example.text for example in examples if example.text is not None]
         if not words:
             return None
@@ -359,10 +359,23 @@ class Searcher:
             scores, rows, whole = self._captions.find(text)
             written = np.zeros(len(relevance), dtype=np.float32)
             written[rows] = scores
-            if self._meaning is not None:
-                written = self._meaning.beside(written, whole, text, self.release.shared.vectors)
-            relevance += written / len(words)
+            relevance += self._meant(text, written, whole, space, allowed) / len(words)
         return relevance[space.rows]
+
+    def _meant(self, text: str, written: Floats, whole: bool, space: Space, allowed: Selection) -> Floats:
+        """(n,) relevance of all pins to words, of what is written and what is seen together."""
+        words = None if self._meaning is None else self._meaning.vector(text)
+        if words is None:
+            return written
+        assert self._meaning is not None
+        shared = self.release.shared
+        if space is not shared:
+            mask = np.zeros(shared.index.n, np.bool_)
+            mask[space.rows] = allowed.mask
+            allowed = Selection(mask)
+        return self._meaning.beside(
+            written, whole, fusion.seen(shared.index, shared.vectors, words, written, allowed)
+        )
 
     def _results(self, rows: Rows, scores: Floats, offset: int, label: str | None) -> list[Result]:
         slug = None if label is None else self._filters.slug(label)

@@ -57,16 +57,17 @@ class Meaning:
         wanted = partial(load or load_sentences, told.get("sentences", ""))
         return cls((folder / "text.safetensors").read_bytes(), shares, wanted)
 
-    def beside(self, written: Floats, whole: bool, text: str, pictures: Floats) -> Floats:
-        """The relevance (n,) in 0..1 of pictures (n, d) to words; `written` (n,): what caption-text search
-        says, and `whole`, whether of pins that hold all the words."""
-        from pinflow.learning.text.tower import relevance
-
+    def vector(self, text: str) -> Floats | None:
+        """Words as a unit vector (d,) among the pictures'; None where there is nothing to make it with."""
         sentences = self._ready()
         if sentences is None or not text.strip():
-            return written
-        sentence = self._tower.apply(sentences.encode([text]))[0]
-        seen = relevance(self._tower.likeness(sentence, pictures))
+            return None
+        found: Floats = self._tower.apply(sentences.encode([text]))[0]
+        return found
+
+    def beside(self, written: Floats, whole: bool, seen: Floats) -> Floats:
+        """The relevance (n,) in 0..1 of pictures to words, of what caption-text search says, `whole` of pins
+        that hold all the words, and of what is seen on them (`fusion.seen`)."""
         share = self._shares.whole if whole else self._shares.partial
         return np.asarray(share * written + (1 - share) * seen, dtype=np.float32)
 

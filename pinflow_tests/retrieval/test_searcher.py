@@ -368,3 +368,22 @@ def test_ranking_a_large_selection_scores_a_pool_exactly(monkeypatch, n):
     pooled = fusion.rank(index, vectors, wanted, 20, allowed)
     np.testing.assert_array_equal(full[1], pooled[1])
     np.testing.assert_allclose(full[0], pooled[0])
+
+
+def test_what_is_seen_of_many_pins_is_on_the_scale_of_all(monkeypatch):
+    from pinflow.retrieval.index import build
+    from pinflow.retrieval.selection import Selection
+
+    rng = np.random.default_rng(5)
+    vectors = rng.standard_normal((4000, 8)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    index, written = build(vectors), np.zeros(4000, np.float32)
+    written[7] = 1
+    allowed = Selection(rng.random(4000) < 0.5)
+    whole = fusion.seen(index, vectors, vectors[0], written, allowed)
+    monkeypatch.setattr(fusion, "EXACT_ROWS", 10)
+    monkeypatch.setattr(fusion, "POOL", 500)
+    part = fusion.seen(index, vectors, vectors[0], written, allowed)
+    looked_at = np.flatnonzero(part)
+    assert set(np.argsort(-np.where(allowed.mask, whole, 0))[:500]) == set(looked_at) - {7}
+    np.testing.assert_allclose(part[looked_at], whole[looked_at], atol=0.02)

@@ -15,6 +15,7 @@ from pinflow.errors import CorruptError, SearchError, TrunkError
 from pinflow.imaging.derivatives import derive
 from pinflow.learning.style.whitening import fit_whitening
 from pinflow.learning.text.tower import Tower
+from pinflow.retrieval import fusion
 from pinflow.retrieval.fusion import blended
 from pinflow.retrieval.index import build
 from pinflow.retrieval.query import Query
@@ -186,6 +187,16 @@ def test_a_word_that_nobody_wrote_finds_what_it_means(searcher, folder):
     assert colours(found(searcher, positive=[{"text": "scarlet"}], limit=5)) == {"red"}
     unread = opened(folder, load_sentences=lambda _: (_ for _ in ()).throw(TrunkError("not installed")))
     assert found(unread, positive=[{"text": "scarlet"}]) == []
+
+
+def test_where_there_are_many_pins_what_words_mean_is_looked_for_in_the_index(searcher, monkeypatch):
+    query = {"positive": [{"text": "scarlet"}], "filter": {"attributes": {"shape": ["bar", "square"]}}}
+    exactly = found(searcher, **query, limit=5)
+    monkeypatch.setattr(fusion, "EXACT_ROWS", 10)
+    monkeypatch.setattr(fusion, "POOL", 6)
+    assert found(searcher, **query, limit=5) == exactly
+    assert len(found(searcher, **query, limit=30)) == 6  # the others are not looked at
+    assert colours(found(searcher, positive=[{"text": "green"}], limit=12)) == {"green"}
 
 
 def test_what_is_written_comes_first(searcher):

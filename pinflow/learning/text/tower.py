@@ -91,14 +91,15 @@ class Shares(NamedTuple):
     partial: float  # where none does, and what is written is a guess
 
 
-def relevance(likeness: Floats) -> Floats:
+def relevance(likeness: Floats, among: Floats | None = None) -> Floats:
     """(n,) in 0..1: 1 for the best row, 0 for the average one and below. The scale that caption-text search
     has too, so that the two can be mixed (a convex combination of scores brought to a common range does
-    better than mixing ranks: Bruch et al. 2023, arXiv 2210.11934)."""
-    if not len(likeness):
+    better than mixing ranks: Bruch et al. 2023, arXiv 2210.11934). `among`: the rows (m,) that the best and
+    the average are taken from; the given ones by default."""
+    scale = likeness if among is None else among
+    if not len(scale):
         return likeness
-    middle = float(likeness.mean())
-    best = float(likeness.max())
+    middle, best = float(scale.mean()), float(scale.max())
     if best - middle < 1e-9:
         return np.zeros_like(likeness)
     return np.asarray(np.clip((likeness - middle) / (best - middle), 0, 1), dtype=np.float32)
