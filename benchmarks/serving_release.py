@@ -59,13 +59,14 @@ def publish(storage: str, pins: int, engines: Path) -> None:
     from pinflow.imaging.derivatives import derive
     from pinflow.imaging.thumbnails import thumbnail
     from pinflow.learning.head import IDENTITY
-    from pinflow.learning.trunk import load_trunk
+    from pinflow.learning.trunk import ENOUGH, load_trunk
     from pinflow.retrieval.index import build
     from pinflow.store import File, open_store
 
     trunk = load_trunk(TRUNK, device="cpu", engines=engines)
     pictures = photographs()
-    width = trunk.encode([derive(pictures[0]).jpeg]).shape[1]
+    # So many that the network is written out for ONNX Runtime, as embedding a collection leaves it.
+    width = trunk.encode([derive(pictures[0]).jpeg] * (ENOUGH + 1)).shape[1]
     shown = vectors(pins, width)
     index = build(shown)
     thumbnails = [thumbnail(derive(one).jpeg) for one in pictures]
