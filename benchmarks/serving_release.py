@@ -69,7 +69,6 @@ def publish(storage: str, pins: int, engines: Path) -> None:
     width = trunk.encode([derive(pictures[0]).jpeg] * (ENOUGH + 1)).shape[1]
     shown = vectors(pins, width)
     index = build(shown)
-    thumbnails = [thumbnail(derive(one).jpeg) for one in pictures]
     ids = [f"p{number}" for number in range(pins)]
     store = open_store(storage)
 
@@ -78,7 +77,9 @@ def publish(storage: str, pins: int, engines: Path) -> None:
 
     npy = io.BytesIO()
     np.save(npy, shown, allow_pickle=False)
-    webp = pa.table({"id": ids, "webp": [thumbnails[n % len(thumbnails)] for n in range(pins)]})
+    # As large as a thumbnail, and as hard to pack: of a few that repeat Parquet would keep but those.
+    rng, size = np.random.default_rng(5), len(thumbnail(derive(pictures[0]).jpeg))
+    webp = pa.table({"id": ids, "webp": [rng.bytes(size) for _ in ids]})
     files = {
         "pins.parquet": put(_parquet(pa.Table.from_pylist(_rows(ids), schema=schema.RELEASE_PINS))),
         "vectors.npy": put(npy.getvalue()),
