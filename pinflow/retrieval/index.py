@@ -31,6 +31,7 @@ from pinflow.retrieval.scan import Mask as Mask
 from pinflow.retrieval.scan import Rows as Rows
 from pinflow.retrieval.scan import library, padding
 from pinflow.retrieval.selection import Selection
+from pinflow.whole import file_digest
 
 FLAT_ROWS = 50_000  # exact search of so many rows takes about 5 ms on one core at d=256
 TRAIN_ROWS_PER_LIST = 64  # FAISS asks for 39 at least
@@ -44,7 +45,6 @@ _KINDS = ("flat", "ivf_pq")
 # What a file may claim to hold before FAISS refuses it: a forged size must not eat the memory or the time.
 _MAX_BYTES = 1 << 37
 _MAX_LOOPS = 1 << 24
-_CHUNK_BYTES = 1 << 20
 # How FAISS scans (`IndexIVFFastScan.implem`): list by list with a reservoir, which answers a single query in
 # 85% of the time that its own choice takes, with a filter too; that is quicker for a thousand at once alone.
 _ONE_BY_ONE = 11
@@ -254,7 +254,7 @@ class Index:
         Raises `CorruptError` too where the file cannot be read."""
         about = _read_meta(meta)
         try:
-            found = sha256 or _digest(path)
+            found = sha256 or file_digest(path)
         except OSError as error:
             raise CorruptError(f"index: {path.name} cannot be read: {error}") from error
         if found != about["sha256"]:
@@ -377,14 +377,6 @@ def _read(read: Callable[[Any], Any]) -> Any:
         return read(faiss)
     except RuntimeError as error:
         raise CorruptError(f"index: FAISS cannot read it: {error}") from error
-
-
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _read_meta(meta: dict[str, Any] | str | bytes) -> dict[str, Any]:

@@ -25,8 +25,7 @@ from pinflow.retrieval.colours import Colours
 from pinflow.retrieval.index import Floats, Index, Rows
 from pinflow.retrieval.pricing import Prices, Pricing
 from pinflow.retrieval.votes import Vote
-
-_CHUNK_BYTES = 1 << 20
+from pinflow.whole import file_digest
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,21 +138,13 @@ def verify(folder: Path, files: dict[str, dict[str, Any]]) -> None:
         if path.stat().st_size != promised.get("bytes"):
             raise _broken(name)
     with ThreadPoolExecutor() as pool:  # hashing leaves the other threads alone
-        for name, found in zip(files, pool.map(lambda name: _sha256(folder / name), files), strict=True):
+        for name, found in zip(files, pool.map(lambda name: file_digest(folder / name), files), strict=True):
             if found != files[name].get("sha256"):
                 raise _broken(name)
 
 
 def _broken(name: str) -> CorruptError:
     return CorruptError(f"release: {name} is not what release.json promises; fetch or publish it again")
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _read_info(folder: Path) -> dict[str, Any]:
