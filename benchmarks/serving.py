@@ -7,7 +7,7 @@ The server is `pinflow serve` in a process of its own; requests come at fixed ra
   HTTP, the client's part included, and by the server's own clock.
 - The highest rate of uploads with p95 under 250 ms, with micro-batching and without.
 - 50 people at once for two minutes: failures, and memory.
-- Seconds from start to ready.
+- Seconds from start to ready, and how many more for 100,000 pins.
 - `clip_back`: the answer to one vector beside clip-retrieval's own, given a python that has it
   (`--clip-back PYTHON`): both over HTTP, the same vectors, 20 results.
 
@@ -50,6 +50,7 @@ class Plan:
     """How much is measured."""
 
     pins: int
+    many_pins: int  # for the start alone
     seconds: float  # a kind at 5 requests/s
     rates: tuple[float, ...]  # uploads a second, rising
     rate_seconds: float
@@ -58,8 +59,8 @@ class Plan:
     warm_seconds: float  # before each measurement: the first request of a kind loads what it needs
 
 
-FULL = Plan(10_000, 40, (20, 40, 60, 80, 100, 120, 140, 160, 200), 10, 50, 120, 4)
-QUICK = Plan(2_000, 4, (5, 20), 3, 20, 10, 2)
+FULL = Plan(10_000, 100_000, 40, (20, 40, 60, 80, 100, 120, 140, 160, 200), 10, 50, 120, 4)
+QUICK = Plan(2_000, 4_000, 4, (5, 20), 3, 20, 10, 2)
 
 
 def main() -> None:
@@ -76,7 +77,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="pinflow-serving-") as folder:
         home = Path(folder)
         publish(str(home / "storage"), plan.pins, home / "cache" / "engines")
-        figures = at_five(home, plan) | highest_rates(home, plan) | crowd(home, plan)
+        figures = at_five(home, plan) | starts(home, plan) | highest_rates(home, plan) | crowd(home, plan)
         ratios, told = peer(home, plan, given.clip_back)
     line = finish("serving", ratios, figures | told, quick=given.quick, pins=plan.pins)
     if not given.quick:
@@ -87,11 +88,7 @@ def at_five(home: Path, plan: Plan) -> dict[str, Any]:
     """Each kind alone at 5 requests/s, after the bare call of what it needs."""
     alone = json.loads(_python(["-m", "benchmarks.serving", "--bare", str(home)], home))
     found: dict[str, Any] = {f"bare {name}, ms": value for name, value in alone.items()}
-    with server(home) as (url, ready, _):
-        found["first start to ready, s"] = ready
-    with server(home) as (url, ready, process):
-        found["start to ready, s"] = ready
-        found["start to ready, processor s"] = processor_seconds(process.pid)
+    with server(home) as (url, _, process):
         for kind in KINDS:
             load(url, plan, [kind], seconds=plan.warm_seconds, rate=5)
         for kind in KINDS:
@@ -113,6 +110,28 @@ def at_five(home: Path, plan: Plan) -> dict[str, Any]:
                 f"{kind}: generator lag p95, ms": measured["lag_p95"],
             }
     return found
+
+
+def starts(home: Path, plan: Plan) -> dict[str, Any]:
+    """From start to ready: the first time, which copies the release, and the median of five after it."""
+    found: dict[str, Any] = {}
+    for pins in (plan.pins, plan.many_pins):
+        other = home / f"{pins}"
+        publish(str(other / "storage"), pins, other / "cache" / "engines")
+        seconds, used, memory = [], [], []
+        for _ in range(6):
+            with server(other) as (_, ready, process):
+                seconds.append(ready)
+                used.append(processor_seconds(process.pid))
+                memory.append(resident_mb(process.pid))
+        found |= {
+            f"{pins} pins: first start to ready, s": seconds[0],
+            f"{pins} pins: start to ready, s": quantile(seconds[1:], 50),
+            f"{pins} pins: start to ready, processor s": quantile(used[1:], 50),
+            f"{pins} pins: memory when ready, MB": round(quantile(memory[1:], 50)),
+        }
+    few, many = (found[f"{pins} pins: start to ready, s"] for pins in (plan.pins, plan.many_pins))
+    return found | {"seconds more for 100,000 pins": 1e5 * (many - few) / (plan.many_pins - plan.pins)}
 
 
 def highest_rates(home: Path, plan: Plan) -> dict[str, Any]:

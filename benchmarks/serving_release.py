@@ -60,6 +60,7 @@ def publish(storage: str, pins: int, engines: Path) -> None:
     from pinflow.imaging.thumbnails import thumbnail
     from pinflow.learning.head import IDENTITY
     from pinflow.learning.trunk import ENOUGH, load_trunk
+    from pinflow.mapped import table_file
     from pinflow.retrieval.index import build
     from pinflow.store import File, open_store
 
@@ -77,7 +78,6 @@ def publish(storage: str, pins: int, engines: Path) -> None:
 
     npy = io.BytesIO()
     np.save(npy, shown, allow_pickle=False)
-    # As large as a thumbnail, and as hard to pack: of a few that repeat Parquet would keep but those.
     rng, size = np.random.default_rng(5), len(thumbnail(derive(pictures[0]).jpeg))
     webp = pa.table({"id": ids, "webp": [rng.bytes(size) for _ in ids]})
     files = {
@@ -85,7 +85,7 @@ def publish(storage: str, pins: int, engines: Path) -> None:
         "vectors.npy": put(npy.getvalue()),
         "gallery.faiss": put(index.to_bytes()),
         "gallery.json": put(json.dumps(index.meta, sort_keys=True).encode()),
-        "thumbnails.parquet": put(_parquet(webp.cast(schema.THUMBNAILS))),
+        "thumbnails.arrow": put(table_file(webp.cast(schema.THUMBNAILS))),
         "encoder.safetensors": put(IDENTITY.to_bytes()),
         "text.safetensors": put(_tower(shown)),
     }

@@ -1,7 +1,8 @@
-"""Tables larger than one likes to hold: their columns lie in a file without a name, mapped into memory."""
+"""Tables larger than one likes to hold: their columns lie in a file as they are, mapped into memory."""
 
 from __future__ import annotations
 
+import io
 import mmap
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -30,6 +31,25 @@ def mapped(batches: Iterable[pa.RecordBatch], schema: pa.Schema, folder: Path | 
         file.flush()
         pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     return pa.ipc.open_file(pa.py_buffer(pages)).read_all()
+
+
+def table_file(table: pa.Table, rows: int = 10_000) -> bytes:
+    """The file that `open_table` maps (Arrow IPC, not packed): pieces of so many rows, so that no column of
+    one passes the 2 GB that `pa.binary()` can hold."""
+    import pyarrow as pa
+
+    sink = io.BytesIO()
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table, max_chunksize=rows)
+    return sink.getvalue()
+
+
+def open_table(path: Path) -> pa.Table:
+    """A table that `table_file` wrote, where it lies; it may be deleted meanwhile. Raises `OSError`,
+    `pa.ArrowInvalid`."""
+    import pyarrow as pa
+
+    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
 
 
 def taken(table: pa.Table, rows: Sequence[int]) -> pa.RecordBatch:

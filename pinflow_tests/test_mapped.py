@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pinflow.mapped import mapped, taken
+from pinflow.mapped import mapped, open_table, table_file, taken
 
 SCHEMA = pa.schema([pa.field("id", pa.string()), pa.field("tags", pa.list_(pa.string()))])
 
@@ -57,6 +57,23 @@ def test_a_folder_that_is_not_there_is_an_os_error(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="missing") as raised:
         mapped([], SCHEMA, tmp_path / "missing")
     assert raised.value.errno == errno.ENOENT
+
+
+def test_a_table_in_a_file_is_read_where_it_lies_even_when_the_file_goes(tmp_path: Path) -> None:
+    table = pa.Table.from_batches([batch(0), batch(1000)], SCHEMA)
+    (tmp_path / "table.arrow").write_bytes(table_file(table, rows=300))
+    before = pa.total_allocated_bytes()
+    found = open_table(tmp_path / "table.arrow")
+    (tmp_path / "table.arrow").unlink()
+    assert found.equals(table)
+    assert found.column("id").num_chunks > 1
+    assert pa.total_allocated_bytes() - before < table.nbytes / 10
+
+
+def test_a_file_that_holds_no_table_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "table.arrow").write_bytes(b"no table")
+    with pytest.raises(pa.ArrowInvalid):
+        open_table(tmp_path / "table.arrow")
 
 
 @pytest.mark.parametrize("rows", [[5, 1, 1500, 999, 1000, 5], [1999], range(1999, -1, -1)])

@@ -153,6 +153,7 @@ STAGES: dict[str, Stage] = {
             ("gallery", "images"),
             "The map of all labels, with sprite sheets of thumbnails.",
             ("umap", "webp"),
+            code=2,
         ),
         Stage(
             "evaluation",

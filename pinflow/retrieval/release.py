@@ -20,12 +20,16 @@ import pyarrow.parquet as pq
 
 from pinflow import schema
 from pinflow.errors import CorruptError
+from pinflow.mapped import open_table
 from pinflow.retrieval.attributes import Attribute, attributes
 from pinflow.retrieval.colours import Colours
 from pinflow.retrieval.index import Floats, Index, Rows
 from pinflow.retrieval.pricing import Prices, Pricing
 from pinflow.retrieval.votes import Vote
 from pinflow.whole import file_digest
+
+THUMBNAILS = "thumbnails.arrow"
+OLD_THUMBNAILS = "thumbnails.parquet"  # packed, in a release of an older pinflow
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +78,7 @@ class Release:
     @classmethod
     def _read(cls, folder: Path, info: dict[str, Any]) -> Release:
         pins = _table(folder / "pins.parquet", schema.RELEASE_PINS)
-        thumbnails = _table(folder / "thumbnails.parquet", schema.THUMBNAILS)
+        thumbnails = _thumbnails(folder, info)
         vectors = _vectors(folder / "vectors.npy", info, pins.num_rows)
         ids = pins.column("id").to_pylist()
         head = (folder / "encoder.safetensors").read_bytes()
@@ -166,7 +170,7 @@ def _read_info(folder: Path) -> dict[str, Any]:
         "vectors.npy",
         "gallery.faiss",
         "gallery.json",
-        "thumbnails.parquet",
+        OLD_THUMBNAILS if OLD_THUMBNAILS in info["files"] else THUMBNAILS,
         "encoder.safetensors",
     ]
     unlisted = [name for name in needed if name not in info["files"]]
@@ -179,6 +183,18 @@ def _read_info(folder: Path) -> dict[str, Any]:
 def _table(path: Path, wanted: pa.Schema) -> pa.Table:
     # Parquet knows no seconds: what was written as such comes back in milliseconds, so cast first.
     table = schema.conform(pq.read_table(path, memory_map=True), wanted).combine_chunks()
+    return _as_wanted(path, table, wanted)
+
+
+def _thumbnails(folder: Path, info: dict[str, Any]) -> pa.Table:
+    """Mapped: a hundred thousand are a gigabyte."""
+    if OLD_THUMBNAILS in info["files"]:
+        return _table(folder / OLD_THUMBNAILS, schema.THUMBNAILS)
+    path = folder / THUMBNAILS
+    return _as_wanted(path, open_table(path), schema.THUMBNAILS)
+
+
+def _as_wanted(path: Path, table: pa.Table, wanted: pa.Schema) -> pa.Table:
     found = schema.problems(table, wanted)
     if found:
         raise CorruptError(f"release: {path.name}: {'; '.join(found)}")

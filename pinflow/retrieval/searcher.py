@@ -94,8 +94,9 @@ class Searcher:
     def without(self, removed: Tombstones) -> Searcher:
         """The same release, as if the removed pins were not in it: a purge need not wait for the next."""
         hidden = self._rows_of("id", removed.ids) | self._rows_of("sha256", removed.pictures)
-        about = describe(self.release, hidden if hidden.any() else None)
         left_out = hidden if hidden.any() else None
+        same = left_out is None and self._hidden is None
+        about = self._about if same else describe(self.release, left_out)
         return replace(self, _about=about, _removed=removed, _hidden=left_out, _selections=Selections())
 
     @property
@@ -154,7 +155,8 @@ class Searcher:
         return Answer(results=results, next_cursor=cursor, timings_ms=watch.done(), release=self.release.id)
 
     def warm(self) -> None:
-        """Load the trunk now, so that the first query picture need not wait. Raises `TrunkError`."""
+        """Index the words and load the trunk now: the first query need not wait. Raises `TrunkError`."""
+        self._captions.load()
         self._encoder.load(self.release.shared.head)
 
     def pin(self, id: str) -> PinDetail:

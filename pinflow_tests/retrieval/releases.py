@@ -24,6 +24,7 @@ from pinflow.imaging.derivatives import derive
 from pinflow.imaging.palette import palettes
 from pinflow.imaging.thumbnails import thumbnail
 from pinflow.learning.head import Head
+from pinflow.mapped import table_file
 from pinflow.retrieval.index import Floats, build
 
 COLOURS = {"red": (220, 40, 40), "green": (40, 170, 60), "blue": (50, 80, 220)}
@@ -130,7 +131,8 @@ def write_release(
     small = [thumbnail(one.jpeg) for one in derived]
     pq.write_table(palettes([row["sha256"] for row in rows], small), folder / "colours.parquet")
     thumbnails = [{"id": pin["id"], "webp": webp} for pin, webp in zip(pins, small, strict=True)]
-    pq.write_table(pa.Table.from_pylist(thumbnails, schema=schema.THUMBNAILS), folder / "thumbnails.parquet")
+    table = pa.Table.from_pylist(thumbnails, schema=schema.THUMBNAILS)
+    (folder / "thumbnails.arrow").write_bytes(table_file(table))
     features = trunk.encode([one.jpeg for one in derived]) if pins else np.empty((0, width), np.float32)
     width = features.shape[1]
     local_head = LOCAL_HEAD if isinstance(trunk, GridTrunk) else SHARED_HEAD

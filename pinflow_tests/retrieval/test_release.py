@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pinflow.errors import CorruptError
+from pinflow.mapped import open_table, table_file
 from pinflow.retrieval.release import Release
 from pinflow_tests.retrieval.releases import write_info, write_release
 
@@ -16,7 +17,7 @@ FILES = [
     "vectors.npy",
     "gallery.faiss",
     "gallery.json",
-    "thumbnails.parquet",
+    "thumbnails.arrow",
     "encoder.safetensors",
     "labels/red-things/local.parquet",
     "labels/red-things/index.faiss",
@@ -97,11 +98,18 @@ def test_tables_that_do_not_agree(copy):
 
 
 def test_a_pin_without_thumbnail(copy):
-    thumbnails = pq.read_table(copy / "thumbnails.parquet")
-    pq.write_table(thumbnails.slice(1), copy / "thumbnails.parquet")
+    thumbnails = open_table(copy / "thumbnails.arrow")
+    (copy / "thumbnails.arrow").write_bytes(table_file(thumbnails.slice(1)))
     resign(copy)
     with pytest.raises(CorruptError, match="no thumbnail"):
         Release.open(copy)
+
+
+def test_thumbnails_of_an_older_pinflow_are_read(folder, copy):
+    pq.write_table(open_table(copy / "thumbnails.arrow"), copy / "thumbnails.parquet")
+    (copy / "thumbnails.arrow").unlink()
+    resign(copy)
+    assert Release.open(copy).thumbnail("red/bar-1") == Release.open(folder).thumbnail("red/bar-1")
 
 
 def test_a_label_index_with_a_strange_pin(copy, tmp_path):

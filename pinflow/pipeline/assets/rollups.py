@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 
 from pinflow import __version__, releases, schema
 from pinflow.errors import CheckFailed, PinflowError
+from pinflow.mapped import table_file
 from pinflow.pipeline import checks
 from pinflow.pipeline.assets.chapters import chapters
 from pinflow.pipeline.assets.encoders import (
@@ -204,8 +205,8 @@ def make_atlas(part: Partition, _: House) -> Manifest:
     return part.draft(
         {
             **map_files(part, ids, labels, layout),
-            "thumbnails.parquet": part.put_table(
-                pa.table({"id": ids, "webp": ordered}, schema=schema.THUMBNAILS)
+            "thumbnails.arrow": part.put(
+                table_file(pa.table({"id": ids, "webp": ordered}, schema=schema.THUMBNAILS))
             ),
             **{f"sprites-{number:03d}.webp": part.put(sheet) for number, sheet in enumerate(sheets)},
             "map.png": part.put(picture),
@@ -271,7 +272,7 @@ def make_release(part: Partition, house: House) -> Manifest:
     with part.timed("publish"):
         reports = {name: evaluation.files[name] for name in REPORTS}
         files = {**gallery.files, **_renamed(atlas, "atlas"), **reports, **_label_files(part)}
-        files["thumbnails.parquet"] = atlas.files["thumbnails.parquet"]
+        files |= {name: file for name, file in atlas.files.items() if _is_thumbnails(name)}
         files |= served_tagger(part.read("tagger"), encoder.facts["trunk"])
         name = _space(encoder, gallery)
         files["encoder.safetensors"] = encoder.files[f"{name}.safetensors"]
@@ -399,8 +400,11 @@ def _ids(part: Partition, manifest: Manifest, name: str) -> list[str]:
 
 
 def _renamed(manifest: Manifest, folder: str) -> dict[str, File]:
-    skipped = ("thumbnails.parquet",)
-    return {f"{folder}/{name}": file for name, file in manifest.files.items() if name not in skipped}
+    return {f"{folder}/{name}": file for name, file in manifest.files.items() if not _is_thumbnails(name)}
+
+
+def _is_thumbnails(name: str) -> bool:
+    return name.startswith("thumbnails.")  # of an older atlas they are Parquet
 
 
 def _thumbnails(part: Partition, labels: Collection[str] | None = None) -> dict[str, bytes]:
