@@ -1,16 +1,18 @@
 """Micro-batching: requests that come together are encoded together.
 
-One worker takes whatever waits as soon as it is free, so that nobody waits for company: a request alone goes
-through at once, and the batch grows with the load. The queue is bounded; beyond it the answer is 503.
+Whoever asks while fewer passes run than may at once encodes, in its own thread, its share of what waits; who
+comes later waits for that, or to go next. So nobody waits for company: a request alone goes through at once, and
+the batch grows with the load. A GPU has one pass at a time, which takes all; a CPU has one on each core. Only so
+many wait; beyond that the answer is 503.
 """
 
 from __future__ import annotations
 
-import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Generic, TypeVar, get_args
 
@@ -24,82 +26,92 @@ from pinflow.retrieval.words import Sentences
 
 T = TypeVar("T")
 
-MOST = 16  # pictures a call: beyond it a CPU gains nothing, and the last would wait for all
+MOST = 16  # pictures a pass: beyond it a CPU gains nothing, and the last would wait for all
 WAITING = 128  # requests
 
 
 @dataclass(frozen=True, eq=False)
 class _Asked(Generic[T]):
     items: Sequence[T]
-    answer: Future[Floats]
+    answer: Future[Floats] = field(default_factory=Future)
+    turn: threading.Event = field(default_factory=threading.Event)  # the answer is there, or it goes next
 
 
 class Batcher(Generic[T]):
-    """`encode` for many callers at once. `encode`: n items -> float32 (n, d)."""
+    """`encode` for many callers at once. `encode`: n items -> float32 (n, d), as many `at_once` as that."""
 
     def __init__(
-        self, encode: Callable[[Sequence[T]], Floats], *, most: int = MOST, waiting: int = WAITING
+        self,
+        encode: Callable[[Sequence[T]], Floats],
+        *,
+        most: int = MOST,
+        waiting: int = WAITING,
+        at_once: int = 1,
     ) -> None:
         self._encode = encode
         self._most = most
-        self._queue: queue.Queue[_Asked[T]] = queue.Queue(waiting)
-        self._started = threading.Lock()
-        self._worker: threading.Thread | None = None
-        self._left: _Asked[T] | None = None  # what did not fit into the last batch
+        self._waiting = waiting
+        self._at_once = at_once
+        self._free = at_once  # while it is more than none, nobody waits
+        self._line: deque[_Asked[T]] = deque()
+        self._lock = threading.Lock()
 
     def __call__(self, items: Sequence[T]) -> Floats:
-        """float32 (n, d). Raises `BusyError` where the queue is full, and what `encode` raises."""
+        """float32 (n, d). Raises `BusyError` where too many wait, and what `encode` raises."""
         if not items:
             return self._encode(items)
-        asked = _Asked(items, Future())
-        try:
-            self._queue.put_nowait(asked)
-        except queue.Full:
-            raise BusyError("more pictures and words are asked for than can be encoded in time") from None
-        with self._started:
-            if self._worker is None:
-                self._worker = threading.Thread(target=self._work, name="batches", daemon=True)
-                self._worker.start()
+        asked = _Asked(items)
+        with self._lock:
+            goes = self._free > 0
+            if goes:
+                self._free -= 1
+            elif len(self._line) >= self._waiting:
+                raise BusyError("more pictures and words are asked for than can be encoded in time")
+            else:
+                self._line.append(asked)
+        if not goes:
+            asked.turn.wait()
+        if not asked.answer.done():
+            self._pass(asked)
         return asked.answer.result()
 
-    def _work(self) -> None:
-        while True:
-            batch = self._next()
-            try:
-                found = self._encode([item for one in batch for item in one.items])
-            except Exception as error:  # noqa: BLE001 - the worker must outlive any picture
-                if len(batch) == 1:
-                    batch[0].answer.set_exception(error)
+    def _pass(self, first: _Asked[T]) -> None:
+        """Answer `first` and its share of who waits; then whoever is next in line goes."""
+        try:
+            self._answer(self._share(first))
+        finally:
+            with self._lock:
+                if self._line:
+                    self._line.popleft().turn.set()
                 else:
-                    self._one_by_one(batch)  # whose fault it was, nobody else should pay for
-                continue
-            start = 0
-            for one in batch:
-                one.answer.set_result(found[start : start + len(one.items)])
-                start += len(one.items)
+                    self._free += 1
 
-    def _one_by_one(self, batch: list[_Asked[T]]) -> None:
-        for one in batch:
-            try:
-                one.answer.set_result(self._encode(one.items))
-            except Exception as error:  # noqa: BLE001 - as above
-                one.answer.set_exception(error)
-
-    def _next(self) -> list[_Asked[T]]:
-        """Everything that waits, up to `most` items; at least one request."""
-        first, self._left = self._left or self._queue.get(), None
+    def _share(self, first: _Asked[T]) -> list[_Asked[T]]:
+        """What goes into one pass: at least `first`, else up to `most` items, and no more than leaves the
+        other passes theirs."""
         batch, size = [first], len(first.items)
-        while size < self._most:
-            try:
-                one = self._queue.get_nowait()
-            except queue.Empty:
-                break
-            if size + len(one.items) > self._most:
-                self._left = one
-                break
-            batch.append(one)
-            size += len(one.items)
+        with self._lock:
+            for _ in range(-(-len(self._line) // self._at_once)):
+                size += len(self._line[0].items)
+                if size > self._most:
+                    break
+                batch.append(self._line.popleft())
         return batch
+
+    def _answer(self, batch: list[_Asked[T]]) -> None:
+        try:
+            found = self._encode([item for one in batch for item in one.items])
+        except Exception as error:  # noqa: BLE001 - whoever asked is told
+            if len(batch) == 1:
+                batch[0].answer.set_exception(error)
+            for one in batch if len(batch) > 1 else ():  # whose fault it was, nobody else should pay for
+                self._answer([one])
+        else:
+            ends = np.cumsum([len(one.items) for one in batch])
+            for one, part in zip(batch, np.split(found, ends[:-1]), strict=True):
+                one.answer.set_result(part)
+        for one in batch:
+            one.turn.set()
 
 
 class BatchedTrunk:

@@ -42,8 +42,10 @@ def serve(source: Source, settings: Settings, host: str = "127.0.0.1", port: int
     releases = (
         Releases(
             source,
-            load_trunk=lambda name: BatchedTrunk(load(name)),
-            load_sentences=lambda name: BatchedSentences(load_sentences(name)),
+            load_trunk=lambda name: BatchedTrunk(trunk := load(name), at_once=_passes(trunk)),
+            load_sentences=lambda name: BatchedSentences(
+                words := load_sentences(name), at_once=_passes(words)
+            ),
         )
         if settings.batching
         else Releases(source, load_trunk=load)
@@ -52,6 +54,13 @@ def serve(source: Source, settings: Settings, host: str = "127.0.0.1", port: int
     one_thread_a_product()
     app = make_app(releases, settings, only_this_machine=not settings.tokens)
     uvicorn.Server(configured(app, host, port)).run()
+
+
+def _passes(encoder: object) -> int:
+    """How many passes of an encoder run at once: a GPU's one fills it, on a CPU each keeps to a core."""
+    from pinflow.learning.engine import cores
+
+    return cores() if getattr(encoder, "device", "cpu") == "cpu" else 1
 
 
 def configured(app: FastAPI, host: str, port: int) -> uvicorn.Config:

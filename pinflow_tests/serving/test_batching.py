@@ -38,6 +38,26 @@ def test_callers_share_passes_and_each_gets_its_own():
     assert len(slow.sizes) < 12
 
 
+def test_passes_share_what_waits():
+    slow, gate, running = Slow(), threading.Event(), []
+
+    def encode(items):
+        running.append(len(items))
+        gate.wait(5)
+        return slow(items)
+
+    batcher = Batcher(encode, most=16, at_once=2)
+    with ThreadPoolExecutor(14) as pool:
+        asked = [pool.submit(batcher, ["a"]) for _ in range(14)]
+        while len(running) < 2:
+            time.sleep(0.001)
+        time.sleep(0.05)  # the others wait in line
+        gate.set()
+        assert [one.result().tolist() for one in asked] == [[[1]]] * 14
+    assert sum(running[:2]) <= 4, "both work at once, on what was there"
+    assert max(running) <= 8, "none takes all while another core has nothing to do"
+
+
 def test_nobody_waits_for_company():
     slow = Slow(0)
     batcher = Batcher(slow)
