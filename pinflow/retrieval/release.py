@@ -6,7 +6,6 @@ tables, vectors and indexes with one another. Ranking is not here but in `search
 
 from __future__ import annotations
 
-import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pinflow import schema
@@ -122,13 +122,18 @@ class Release:
 
     def thumbnail_digest(self, id: str) -> str:
         """What tells it from any other. Raises `KeyError` for an unknown id."""
-        if id not in self._thumbnail_digests:
-            self._thumbnail_digests[id] = hashlib.sha256(self.thumbnail(id)).hexdigest()[:16]
-        return self._thumbnail_digests[id]
+        digest: str = self.shown.column("thumbnail")[self.shared.row_of[id]].as_py()
+        return digest
 
     @cached_property
-    def _thumbnail_digests(self) -> dict[str, str]:
-        return {}
+    def shown(self) -> pa.Table:
+        """Of `pins` what results show, and `thumbnail`, the digest of each thumbnail: that of its picture,
+        and its size, which tells one made in another way. So no thumbnail is read before it is asked for."""
+        sizes = pc.binary_length(self._thumbnails.column("webp")).to_numpy()
+        sizes = sizes[[self._thumbnail_row[id] for id in self.shared.ids]]
+        pictures = pc.utf8_slice_codeunits(self.pins.column("sha256"), 0, 16)
+        digests = pc.binary_join_element_wise(pictures, pa.array(sizes).cast(pa.string()), "-")
+        return self.pins.drop_columns(["caption", "related", "sha256"]).append_column("thumbnail", digests)
 
 
 def verify(folder: Path, files: dict[str, dict[str, Any]]) -> None:

@@ -164,7 +164,7 @@ class Searcher:
         row = self._row(id, "id")
         about = self.release.pins.slice(row, 1).to_pylist()[0]
         return PinDetail(
-            **self._pin(about, None),
+            **self._pin({**about, "thumbnail": self.release.thumbnail_digest(id)}, None),
             labels=about["labels"],
             caption=about["caption"],
             related=[one for one in about["related"] if one not in self._removed.ids],
@@ -381,7 +381,7 @@ class Searcher:
 
     def _results(self, rows: Rows, scores: Floats, offset: int, label: str | None) -> list[Result]:
         slug = None if label is None else self._filters.slug(label)
-        pins = self.release.pins.take(rows).to_pylist()
+        pins = self.release.shown.take(rows).to_pylist()
         return [
             Result(**self._pin(pin, slug), rank=rank, score=float(score))
             for rank, (pin, score) in enumerate(zip(pins, scores, strict=True), offset + 1)
@@ -395,7 +395,7 @@ class Searcher:
             "title": about["title"],
             "page_url": about["page_url"],
             "image_url": about["picture_url"],
-            "thumb_url": self._thumb_url(about["id"]),
+            "thumb_url": self._thumb_url(about["id"], about["thumbnail"]),
             "attributes": dict(about["attributes"]),
             "price": about["price"],
             "currency": about["currency"],
@@ -407,10 +407,9 @@ class Searcher:
         }
 
     def _cover(self, id: str) -> dict[str, str]:
-        return {"id": id, "thumb_url": self._thumb_url(id)}
+        return {"id": id, "thumb_url": self._thumb_url(id, self.release.thumbnail_digest(id))}
 
-    def _thumb_url(self, id: str) -> str:
-        digest = self.release.thumbnail_digest(id)
+    def _thumb_url(self, id: str, digest: str) -> str:
         return f"/v1/collections/{self.collection}/thumbnails/{quote(id, safe='')}?v={digest}"
 
 
