@@ -13,7 +13,7 @@ import numpy as np
 from pinflow.errors import SearchError
 from pinflow.learning.text.tower import relevance
 from pinflow.retrieval.index import Floats, Index, Mask, Rows
-from pinflow.retrieval.scan import exact
+from pinflow.retrieval.scan import best, exact
 from pinflow.retrieval.selection import Selection
 
 # Rocchio's weights as in Manning, Raghavan & Schuetze, "Introduction to Information Retrieval", 9.1.1
@@ -107,12 +107,12 @@ def seen(index: Index, vectors: Floats, words: Floats, written: Floats, allowed:
     """
     if index.n <= EXACT_ROWS:
         return relevance(vectors @ words)
-    best, _ = index.search(words[None], 1)
+    nearest, _ = index.search(words[None], 1)
     average = vectors[:: max(1, index.n // POOL)] @ words
     _, near = index.search(words[None], min(index.n, POOL), allowed)
     rows = np.union1d(near[near >= 0], _most(written, allowed, POOL))
     found = np.zeros(index.n, np.float32)
-    found[rows] = relevance(_cosine(vectors, rows, words), np.append(average, best))
+    found[rows] = relevance(_cosine(vectors, rows, words), np.append(average, nearest))
     return found
 
 
@@ -142,7 +142,7 @@ def rank(
     candidates = _candidates(index, wanted, k, selection)
     candidates = candidates[~np.isin(candidates, without)]
     scores = _scores(vectors, wanted, candidates, _spread(vectors, wanted, selection))
-    order = np.lexsort((candidates, -scores))[:k]
+    order = best(scores, k)
     return scores[order], candidates[order]
 
 
@@ -185,7 +185,7 @@ def _candidates(index: Index, wanted: Wanted, k: int, selection: Selection) -> R
 def _most(text: Floats, selection: Selection, pool: int) -> Rows:
     """The rows of the most relevance to words, at most `pool`."""
     hits = np.flatnonzero(selection.mask & (text > 0))
-    return hits[np.lexsort((hits, -text[hits]))][:pool]
+    return hits[best(text[hits], pool)]
 
 
 def _spread(vectors: Floats, wanted: Wanted, selection: Selection) -> tuple[Floats, Floats] | None:

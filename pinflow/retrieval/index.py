@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pinflow.errors import CorruptError
-from pinflow.retrieval import scan, tuning
+from pinflow.retrieval import halves, scan, tuning
 from pinflow.retrieval.scan import Floats as Floats
 from pinflow.retrieval.scan import Mask as Mask
 from pinflow.retrieval.scan import Rows as Rows
@@ -33,7 +33,7 @@ from pinflow.retrieval.scan import library, padding
 from pinflow.retrieval.selection import Selection
 from pinflow.whole import file_digest
 
-FLAT_ROWS = 50_000  # exact search of so many rows takes about 5 ms on one core at d=256
+FLAT_ROWS = 50_000  # exact search of so many rows takes about 1 ms on one core at d=256
 TRAIN_ROWS_PER_LIST = 64  # FAISS asks for 39 at least
 # A code of the inverted file is compared in a ninth of the time that an exact row takes (d=256: 6 and 58 ns),
 # and an approximate search costs as much as so many exact rows before the first code.
@@ -94,6 +94,8 @@ class Index:
         if count == 0 or len(queries) == 0:
             return padding(len(queries), k)
         if self._scans(len(queries), k, selection):
+            if selection is None and self._halved(len(queries), k):
+                return self._halves.exact(queries, k)
             return scan.exact(self._vectors, queries, k, None if selection is None else selection.rows)
         if selection is None:
             found = self._opened(queries, k)
@@ -106,6 +108,13 @@ class Index:
             whole = None if selection is None else selection.rows
             scores[short], rows[short] = scan.exact(self._vectors, queries[short], k, whole)
         return scores, rows
+
+    def warm(self) -> None:
+        """Make now what the first search would have to wait for."""
+        if self.kind == "flat":
+            _ = self._halved(q=1, k=1) and self._halves
+        else:
+            _ = self._centroids, self.list_of
 
     def _selection(self, allowed: Mask | Selection | None) -> Selection | None:
         if allowed is None:
@@ -129,6 +138,14 @@ class Index:
         probing = held * wanted / selection.count / CODES_PER_ROW + k * tuning.RERANK_FILTERED
         exactly = selection.count * (1 if q < scan.FEW else 2 / q + 1 / BATCHED_ROWS)
         return bool(exactly <= probing + OVERHEAD_ROWS)
+
+    def _halved(self, q: int, k: int) -> bool:
+        """Whether half precision first is worth it: many numbers, few queries, few results."""
+        return self.n * self.d >= halves.FROM_NUMBERS and q < scan.FEW and 8 * k <= self.n
+
+    @cached_property
+    def _halves(self) -> halves.Halves:
+        return halves.Halves(self._vectors)
 
     def _rows_to_meet(self, k: int, selection: Selection) -> int:
         assert self.reach is not None

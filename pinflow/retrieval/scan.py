@@ -62,6 +62,14 @@ def ordered(scores: Floats, rows: Rows) -> tuple[Floats, Rows]:
     return np.take_along_axis(scores, order, 1), np.take_along_axis(rows, order, 1)
 
 
+def best(scores: Floats, k: int) -> Rows:
+    """The places (k,) of the largest of (n,) scores, best first, equal ones in their order; all, if fewer."""
+    places = np.arange(len(scores))
+    if k < len(scores):  # to sort a few is cheaper; all that are as good as the last of them take part
+        places = np.flatnonzero(scores >= np.partition(scores, -k)[-k])
+    return places[np.lexsort((places, -scores[places]))][:k]
+
+
 def padding(q: int, k: int) -> tuple[Floats, Rows]:
     """Nothing found."""
     return np.full((q, k), -np.inf, dtype=np.float32), np.full((q, k), -1, dtype=np.int64)
@@ -84,7 +92,6 @@ def _all(vectors: Floats, queries: Floats, k: int) -> tuple[Floats, Rows]:
     kept = min(k, len(vectors))
     for i, query in enumerate(queries):
         found = vectors @ query
-        best = np.argpartition(-found, kept - 1)[:kept] if kept < len(found) else np.arange(kept)
-        best = best[np.lexsort((best, -found[best]))]
-        scores[i, :kept], rows[i, :kept] = found[best], best
+        rows[i, :kept] = best(found, kept)
+        scores[i, :kept] = found[rows[i, :kept]]
     return scores, rows

@@ -156,6 +156,7 @@ class Searcher:
 
     def warm(self) -> None:
         """Index the words and load the trunk now: the first query need not wait. Raises `TrunkError`."""
+        self.release.shared.index.warm()
         self._captions.load()
         self._encoder.load(self.release.shared.head)
 

@@ -1,9 +1,9 @@
 """Micro-batching: requests that come together are encoded together.
 
 Whoever asks while fewer passes run than may at once encodes, in its own thread, its share of what waits; who
-comes later waits for that, or to go next. So nobody waits for company: a request alone goes through at once, and
-the batch grows with the load. A GPU has one pass at a time, which takes all; a CPU has one on each core. Only so
-many wait; beyond that the answer is 503.
+comes later waits for that, or to go next. So nobody waits for company: a request alone goes through at once,
+and the batch grows with the load. A GPU has one pass at a time, which takes all; a CPU has one on each core.
+Only so many wait; beyond that the answer is 503.
 """
 
 from __future__ import annotations

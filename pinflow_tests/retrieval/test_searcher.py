@@ -339,6 +339,21 @@ def test_the_pages_of_a_large_index_fit_together(monkeypatch, share):
     assert np.array_equal(np.sort(whole), np.setdiff1d(np.flatnonzero(allowed), without))
 
 
+def test_the_pages_of_a_ranking_with_ties_fit_together():
+    """Words often leave many pins equally relevant: whichever page they fall on, each is on one."""
+    from pinflow.retrieval.index import build
+
+    rng = np.random.default_rng(2)
+    vectors = rng.standard_normal((300, 4)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    wanted = fusion.Wanted(text=rng.integers(0, 4, 300).astype(np.float32) / 3)
+    index, allowed = build(vectors), np.ones(300, bool)
+    scores, rows = fusion.rank(index, vectors, wanted, 300, allowed)
+    assert sorted(zip(-scores, rows, strict=True)) == list(zip(-scores, rows, strict=True))
+    for k in range(1, len(rows)):
+        np.testing.assert_array_equal(fusion.rank(index, vectors, wanted, k, allowed)[1], rows[:k])
+
+
 def test_a_filter_is_worked_out_once(folder, monkeypatch):
     searcher, asked = Searcher.open(folder, trunk=GridTrunk()), []
     mask = Filters.mask
