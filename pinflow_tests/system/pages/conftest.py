@@ -65,7 +65,7 @@ def tagger_of(trunk):
     return Tagger(tags, probe, means, thresholds, 1.0, 0.6, 0.9, trunk.digest)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # its event loop would be in the way of tests elsewhere
 def browser():
     from playwright.sync_api import sync_playwright
 
