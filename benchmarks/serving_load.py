@@ -13,6 +13,7 @@ import random
 import resource
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -119,7 +120,7 @@ def summary(load: Load, seconds: float) -> dict[str, Any]:
     }
 
 
-def quantile(values: list[float], percent: float) -> float:
+def quantile(values: Sequence[float], percent: float) -> float:
     """In the unit of the values; NaN of none."""
     return float(np.percentile(values, percent)) if values else float("nan")
 
