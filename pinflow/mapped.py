@@ -45,11 +45,13 @@ def table_file(table: pa.Table, rows: int = 10_000) -> bytes:
 
 
 def open_table(path: Path) -> pa.Table:
-    """A table that `table_file` wrote, where it lies; it may be deleted meanwhile. Raises `OSError`,
-    `pa.ArrowInvalid`."""
+    """A table that `table_file` wrote, where it lies; it may be deleted meanwhile. Raises `OSError`, and
+    `pa.ArrowInvalid` also where a column leads out of the file, which Arrow would follow."""
     import pyarrow as pa
 
-    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+    table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+    table.validate(full=True)
+    return table
 
 
 def taken(table: pa.Table, rows: Sequence[int]) -> pa.RecordBatch:

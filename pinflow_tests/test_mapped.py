@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gc
 import os
+import struct
 import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -72,6 +73,17 @@ def test_a_table_in_a_file_is_read_where_it_lies_even_when_the_file_goes(tmp_pat
 
 def test_a_file_that_holds_no_table_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "table.arrow").write_bytes(b"no table")
+    with pytest.raises(pa.ArrowInvalid):
+        open_table(tmp_path / "table.arrow")
+
+
+@pytest.mark.parametrize("end", [2_000_000_000, -5])
+def test_a_column_that_leads_out_of_its_file_is_an_error(tmp_path: Path, end: int) -> None:
+    data = pa.table({"webp": pa.array([b"a" * 17, b"b" * 19], pa.binary())})
+    whole = table_file(data)
+    ends = struct.pack("<3i", 0, 17, 36)
+    assert whole.count(ends) == 1
+    (tmp_path / "table.arrow").write_bytes(whole.replace(ends, struct.pack("<3i", 0, 17, end)))
     with pytest.raises(pa.ArrowInvalid):
         open_table(tmp_path / "table.arrow")
 

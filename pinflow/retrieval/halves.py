@@ -30,7 +30,8 @@ class Halves:
             self._codes.add(np.ascontiguousarray(vectors[start : start + (1 << 16)]))
 
     def exact(self, queries: Floats, k: int) -> tuple[Floats, Rows]:
-        """As `scan.exact` of all rows; `queries` (q, d) are unit vectors."""
+        """As `scan.exact` of all rows; `queries` (q, d) are unit vectors. Which of several as good as the
+        last are returned is FAISS's choice."""
         m = min(k + _SPARE, len(self._vectors))
         about, near = self._codes.search(queries, m)
         scores, rows = scan.rerank(self._vectors, queries, near, k)

@@ -111,9 +111,9 @@ class Index:
 
     def warm(self) -> None:
         """Make now what the first search would have to wait for."""
-        if self.kind == "flat":
-            _ = self._halved(q=1, k=1) and self._halves
-        else:
+        if self._halved(q=1, k=1):
+            _ = self._halves
+        elif self.kind != "flat":
             _ = self._centroids, self.list_of
 
     def _selection(self, allowed: Mask | Selection | None) -> Selection | None:
@@ -141,7 +141,8 @@ class Index:
 
     def _halved(self, q: int, k: int) -> bool:
         """Whether half precision first is worth it: many numbers, few queries, few results."""
-        return self.n * self.d >= halves.FROM_NUMBERS and q < scan.FEW and 8 * k <= self.n
+        many = self.kind == "flat" and self.n * self.d >= halves.FROM_NUMBERS
+        return many and q < scan.FEW and 16 * k <= self.n
 
     @cached_property
     def _halves(self) -> halves.Halves:

@@ -64,10 +64,10 @@ def ordered(scores: Floats, rows: Rows) -> tuple[Floats, Rows]:
 
 def best(scores: Floats, k: int) -> Rows:
     """The places (k,) of the largest of (n,) scores, best first, equal ones in their order; all, if fewer."""
-    places = np.arange(len(scores))
+    places, worse = np.arange(len(scores)), -scores
     if k < len(scores):  # to sort a few is cheaper; all that are as good as the last of them take part
-        places = np.flatnonzero(scores >= np.partition(scores, -k)[-k])
-    return places[np.lexsort((places, -scores[places]))][:k]
+        places = np.flatnonzero(~(worse > np.partition(worse, k - 1)[k - 1]))
+    return places[np.argsort(worse[places], kind="stable")][:k]
 
 
 def padding(q: int, k: int) -> tuple[Floats, Rows]:

@@ -157,6 +157,7 @@ class Searcher:
     def warm(self) -> None:
         """Index the words and load the trunk now: the first query need not wait. Raises `TrunkError`."""
         self.release.shared.index.warm()
+        _ = self.release.shown
         self._captions.load()
         self._encoder.load(self.release.shared.head)
 

@@ -101,14 +101,14 @@ class Batcher(Generic[T]):
     def _answer(self, batch: list[_Asked[T]]) -> None:
         try:
             found = self._encode([item for one in batch for item in one.items])
-        except Exception as error:  # noqa: BLE001 - whoever asked is told
+            parts = np.split(found, np.cumsum([len(one.items) for one in batch])[:-1])
+        except BaseException as error:  # noqa: BLE001 - whoever asked is told, and nobody waits forever
             if len(batch) == 1:
                 batch[0].answer.set_exception(error)
             for one in batch if len(batch) > 1 else ():  # whose fault it was, nobody else should pay for
                 self._answer([one])
         else:
-            ends = np.cumsum([len(one.items) for one in batch])
-            for one, part in zip(batch, np.split(found, ends[:-1]), strict=True):
+            for one, part in zip(batch, parts, strict=True):
                 one.answer.set_result(part)
         for one in batch:
             one.turn.set()

@@ -82,3 +82,9 @@ def test_few_rows_are_all_looked_at(k):
     np.testing.assert_array_equal(
         Halves(vectors).exact(vectors[:3], k)[1], scan.exact(vectors, vectors[:3], k)[1]
     )
+
+
+def test_the_best_of_many_keep_their_order_and_leave_what_is_no_number_last():
+    scores = np.array([0.5, np.nan, 0.7, 0.5, 0.1, 0.7], np.float32)
+    for k in range(1, 7):
+        assert scan.best(scores, k).tolist() == [2, 5, 0, 3, 4, 1][:k]

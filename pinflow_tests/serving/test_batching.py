@@ -94,6 +94,25 @@ def test_one_bad_item_fails_alone():
         ]
 
 
+def test_nobody_waits_for_a_pass_that_broke():
+    class Broken(BaseException):
+        """As pyo3's panics."""
+
+    def encode(items):
+        time.sleep(0.05)
+        raise Broken
+
+    def ask(_):
+        try:
+            batcher(["a"])
+        except Broken:
+            return "told"
+
+    batcher = Batcher(encode)
+    with ThreadPoolExecutor(5) as pool:
+        assert list(pool.map(ask, range(5), timeout=10)) == ["told"] * 5
+
+
 def test_a_full_queue_refuses_at_once():
     batcher = Batcher(Slow(0.3), most=1, waiting=2)
     with ThreadPoolExecutor(8) as pool:
