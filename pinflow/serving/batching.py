@@ -26,7 +26,7 @@ from pinflow.retrieval.words import Sentences
 
 T = TypeVar("T")
 
-MOST = 16  # pictures a pass: beyond it a CPU gains nothing, and the last would wait for all
+MOST = 16  # items a pass: the last would wait for all
 WAITING = 128  # requests
 
 
@@ -38,7 +38,7 @@ class _Asked(Generic[T]):
 
 
 class Batcher(Generic[T]):
-    """`encode` for many callers at once. `encode`: n items -> float32 (n, d), as many `at_once` as that."""
+    """`encode`, n items -> float32 (n, d), for many callers; at most `at_once` passes run at a time."""
 
     def __init__(
         self,
@@ -105,8 +105,9 @@ class Batcher(Generic[T]):
         except BaseException as error:  # noqa: BLE001 - whoever asked is told, and nobody waits forever
             if len(batch) == 1:
                 batch[0].answer.set_exception(error)
-            for one in batch if len(batch) > 1 else ():  # whose fault it was, nobody else should pay for
-                self._answer([one])
+            else:  # whose fault it was, nobody else should pay for
+                for one in batch:
+                    self._answer([one])
         else:
             for one, part in zip(batch, parts, strict=True):
                 one.answer.set_result(part)

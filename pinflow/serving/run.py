@@ -62,7 +62,7 @@ def _batched(trunk: Trunk) -> BatchedTrunk:
 
 
 def _batched_sentences(sentences: Sentences) -> BatchedSentences:
-    """Words gain by company on a CPU too: sixteen take a third of the time each."""
+    """Words gain by company on a CPU too: eight take a third of the time each."""
     return BatchedSentences(sentences, at_once=cores() if _on_cpu(sentences) else 1)
 
 

@@ -76,6 +76,17 @@ def test_an_exact_index_uses_it_for_many_numbers_and_few_queries(monkeypatch):
     assert used == [1]
 
 
+def test_what_the_first_search_needs_can_be_made_before_it(monkeypatch):
+    index, made = build(drawn(3)), []
+    monkeypatch.setattr(halves, "Halves", lambda vectors: made.append(len(vectors)) or Halves(vectors))
+    index.warm()
+    assert made == [], "few numbers need none"
+    monkeypatch.setattr(halves, "FROM_NUMBERS", 1000)
+    index.warm()
+    index.search(drawn(4)[:1], 10)
+    assert made == [600]
+
+
 @pytest.mark.parametrize("k", [1, 40, 64])
 def test_few_rows_are_all_looked_at(k):
     vectors = drawn(4, n=64)

@@ -105,6 +105,32 @@ def test_a_pin_without_thumbnail(copy):
         Release.open(copy)
 
 
+def test_thumbnails_that_lead_out_of_their_file_are_no_release(copy):
+    """Arrow would follow them, into other memory or none: it must not come to that."""
+    whole = (copy / "thumbnails.arrow").read_bytes()
+    column = open_table(copy / "thumbnails.arrow").column("webp").chunk(0)
+    ends = np.frombuffer(column.buffers()[1], np.int32, len(column) + 1).copy()
+    assert whole.count(ends.tobytes()) == 1
+    wild = ends.copy()
+    wild[-1] = 2_000_000_000
+    (copy / "thumbnails.arrow").write_bytes(whole.replace(ends.tobytes(), wild.tobytes()))
+    resign(copy)
+    with pytest.raises(CorruptError, match="cannot be read"):
+        Release.open(copy)
+
+
+def test_a_thumbnail_made_in_another_way_has_another_digest(folder, copy):
+    thumbnails = open_table(copy / "thumbnails.arrow")
+    first, second = thumbnails.column("id").to_pylist()[:2]
+    longer = [thumbnails.column("webp")[0].as_py() + b"\0", *thumbnails.column("webp").to_pylist()[1:]]
+    other = thumbnails.set_column(1, thumbnails.schema.field("webp"), [longer])
+    (copy / "thumbnails.arrow").write_bytes(table_file(other))
+    resign(copy)
+    before, after = Release.open(folder), Release.open(copy)
+    assert before.thumbnail_digest(first) != after.thumbnail_digest(first)
+    assert before.thumbnail_digest(second) == after.thumbnail_digest(second) != after.thumbnail_digest(first)
+
+
 def test_thumbnails_of_an_older_pinflow_are_read(folder, copy):
     pq.write_table(open_table(copy / "thumbnails.arrow"), copy / "thumbnails.parquet")
     (copy / "thumbnails.arrow").unlink()
